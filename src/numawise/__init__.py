@@ -1,0 +1,1 @@
+"""numawise: measured, verified NUMA placement."""

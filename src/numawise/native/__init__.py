@@ -1,0 +1,1 @@
+"""The compiled measuring kernels (C, one shared library) and their thin binding."""

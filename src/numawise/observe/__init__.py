@@ -1,0 +1,1 @@
+"""Where pages and threads really are. Looks, never changes."""

@@ -1,0 +1,4 @@
+"""Where processes should run: `plan(topology, request) -> Plan`, pure functions without I/O.
+
+- `values`: MemoryPolicy, Placement, Plan
+"""

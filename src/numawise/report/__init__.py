@@ -1,0 +1,1 @@
+"""Renders: terminal tables, HTML, CSV and SVG."""

@@ -1,0 +1,1 @@
+"""Built-in programs to tune and measure with; each runs by itself, as `python -m numawise.workloads.NAME`."""
