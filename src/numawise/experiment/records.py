@@ -1,0 +1,101 @@
+"""What an experiment leaves behind: the study, its candidates, every trial, and the outcome. All frozen, all JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from numawise.linux.cpuset import CPUSet
+from numawise.machine.topology import Topology
+from numawise.placement.values import Plan
+
+VerdictKind = Literal["better", "worse", "equivalent", "inconclusive", "not-delivered"]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a comparison of arm b against arm a says. `ratio` is b over a, lower is better, with its interval."""
+
+    kind: VerdictKind
+    ratio: float
+    low: float
+    high: float
+    pairs: int
+    """Pairs that counted (the first, a warm-up, does not)."""
+    reason: str = ""
+    """For `not-delivered`: what was asked and what was seen. Otherwise why the comparison stopped."""
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One arm: a plan, and the words a person knows it by."""
+
+    name: str
+    """Unique within a study, such as `default` or `bind:1 8x2 no-smt`."""
+    plan: Plan
+    policy: str = "default"
+    workers: int | None = None
+    threads: int | None = None
+    smt: bool = True
+    thp: str = "default"
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """One run of the command under one candidate."""
+
+    number: int
+    """Order of execution within the study, from 0."""
+    candidate: str
+    phase: Literal["race", "final", "pair"]
+    status: Literal["ok", "failed", "no-metric"]
+    value: float | None
+    """The metric as lower-is-better is applied to it later: exactly what was measured. None unless `ok`."""
+    seconds: float
+    """Wall time."""
+    started: float
+    """Unix time."""
+    exit_code: int = 0
+    tail: str = ""
+    """Last lines of the output, kept when the trial failed."""
+    residency: dict[int, float] = {}
+    """Share of sampled pages on each node, over all processes of the trial; empty when it could not be looked at."""
+    sampled_pages: int = 0
+    cpus_used: CPUSet = CPUSet()
+    """CPUs on which threads were seen."""
+    notes: tuple[str, ...] = ()
+    """Steps down the permission ladder, and the like."""
+
+
+class Study(msgspec.Struct, frozen=True):
+    """One tune or compare: everything needed to go on after a kill, or to judge it years later."""
+
+    id: str
+    kind: Literal["tune", "compare"]
+    command: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    default: str
+    topology: Topology
+    seed: int
+    budget: int
+    metric: str = ""
+    """Empty: wall time in seconds. Otherwise the regular expression or `json:KEY`."""
+    maximize: bool = False
+    alpha: float = 0.05
+    delta: float = 0.02
+    created: float = 0.0
+    numawise_version: str = ""
+    version: int = 1
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a study ended."""
+
+    best: str
+    """Name of the candidate to use: the default unless something was shown better."""
+    verdict: Verdict
+    """Winner of the race against the default (tune), or second arm against the first (compare)."""
+    winner: str
+    """Who met the default in the final comparison; equal to `best` when it was shown better."""
+    trials: int
+    profile: str = ""
+    failed: dict[str, str] = {}
+    """Candidates that left the race, and why."""
