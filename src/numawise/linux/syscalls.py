@@ -45,6 +45,18 @@ def set_mempolicy(mode: str, nodes: Iterable[int] = ()) -> None:
     _call("set_mempolicy", MODES[mode], mask, maxnode)
 
 
+def refused_policy_call() -> OSError | None:
+    """What stands in the way of set_mempolicy here, or None: containers refuse it while get_mempolicy works.
+
+    Asks for a mode that no kernel has. The kernel itself answers EINVAL and changes nothing; seccomp answers EPERM.
+    """
+    try:
+        _call("set_mempolicy", _MODE_MASK, None, 0)
+    except OSError as error:
+        return None if error.errno == errno.EINVAL else error
+    return None
+
+
 def get_mempolicy() -> tuple[str, tuple[int, ...]]:
     """The calling thread's memory policy: mode and nodes."""
     mode, mask = ctypes.c_int(), _NodeMask()

@@ -52,6 +52,8 @@ class Node(msgspec.Struct, frozen=True):
     memory_kib: int
     kind: NodeKind
     free_kib: int | None = None
+    reclaimable_kib: int | None = None
+    """Page cache and slab that the kernel gives up when memory is asked for (without shared memory)."""
     huge_pages: tuple[HugePages, ...] = ()
     memory_side_caches: tuple[MemorySideCache, ...] = ()
     access: Access | None = None

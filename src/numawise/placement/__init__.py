@@ -1,4 +1,10 @@
 """Where processes should run: `plan(topology, request) -> Plan`, pure functions without I/O.
 
 - `values`: MemoryPolicy, Placement, Plan
+- `request`: the wish, and the texts it is written in (`bind:0,1`, `200G`, `!0`)
+- `plan`: from wish and machine to placements
+- `units`: nodes, sockets, L3 domains, cores, and fair shares of them
+- `fit`: refuses what does not exist, is not allowed, or does not fit
+- `fill`: `{node} {rank} {threads} ...` in commands and environment
+- `render`: the same plan for numactl, taskset, and others
 """

@@ -1,0 +1,52 @@
+"""Filling `{node} {rank} {threads} {workers} {port} {gpu}` into a command or an environment variable, per process."""
+
+from __future__ import annotations
+
+from numawise.errors import UsageError
+from numawise.placement.values import Placement
+
+PLACEHOLDERS = ("node", "gpu", "rank", "threads", "workers", "port")
+
+
+def mentions(text: str, *names: str) -> bool:
+    """Does `text` hold one of these placeholders?
+
+    >>> mentions("--port={port}", "port", "rank")
+    True
+    """
+    return any("{" + name + "}" in text for name in names)
+
+
+def fill(text: str, placement: Placement, workers: int, port: int | None = None) -> str:
+    """Replace known placeholders; other braces (JSON, shell, awk) stay as they are.
+
+    `{threads}` is the placement's thread count or, when none was asked for, its number of CPUs. Raises UsageError for a
+    placeholder that has no value here.
+
+    >>> from numawise.linux.cpuset import CPUSet
+    >>> fill('{rank}/{workers} {"a": 1}', Placement(rank=1, cpus=CPUSet([2])), workers=2)
+    '1/2 {"a": 1}'
+    """
+    if "{" not in text:
+        return text
+    values = {
+        "node": placement.node,
+        "gpu": placement.devices[0] if placement.devices else None,
+        "rank": placement.rank,
+        "threads": placement.threads if placement.threads is not None else len(placement.cpus),
+        "workers": workers,
+        "port": port + placement.rank if port is not None else None,
+    }
+    for name in PLACEHOLDERS:
+        if mentions(text, name):
+            if values[name] is None:
+                raise UsageError(f"{{{name}}} in {text!r} has no value here: {_MISSING[name]}")
+            text = text.replace("{" + name + "}", str(values[name]))
+    return text
+
+
+_MISSING = {
+    "node": "the process spans several nodes; use --per node or --node N",
+    "gpu": "no GPU was asked for",
+    "port": "add --port N",
+}
