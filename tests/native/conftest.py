@@ -1,0 +1,17 @@
+"""What the native tests share: the C sources and the switches that the build uses."""
+
+from pathlib import Path
+
+import pytest
+
+KERNELS = Path(__file__).parents[2] / "src" / "numawise" / "native" / "kernels"
+
+
+@pytest.fixture(scope="session")
+def kernel_sources() -> list[str]:
+    return sorted(str(path) for path in KERNELS.glob("*.c"))
+
+
+@pytest.fixture(scope="session")
+def strict_flags() -> list[str]:
+    return ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", f"-I{KERNELS}"]
