@@ -46,7 +46,7 @@ class Trial(msgspec.Struct, frozen=True):
     """Order of execution within the study, from 0."""
     candidate: str
     phase: Literal["race", "final", "pair"]
-    status: Literal["ok", "failed", "no-metric"]
+    status: Literal["ok", "failed", "no-metric", "timeout"]
     value: float | None
     """The metric as lower-is-better is applied to it later: exactly what was measured. None unless `ok`."""
     seconds: float
@@ -58,6 +58,8 @@ class Trial(msgspec.Struct, frozen=True):
     """Last lines of the output, kept when the trial failed."""
     residency: dict[int, float] = {}
     """Share of sampled pages on each node, over all processes of the trial; empty when it could not be looked at."""
+    on_target: float | None = None
+    """Share of sampled pages that are where the placement wants them; None when it leaves that open or none was seen."""
     sampled_pages: int = 0
     cpus_used: CPUSet = CPUSet()
     """CPUs on which threads were seen."""

@@ -17,14 +17,14 @@ def mentions(text: str, *names: str) -> bool:
     return any("{" + name + "}" in text for name in names)
 
 
-def fill(text: str, placement: Placement, workers: int, port: int | None = None) -> str:
+def fill(text: str, placement: Placement, port: int | None = None) -> str:
     """Replace known placeholders; other braces (JSON, shell, awk) stay as they are.
 
     `{threads}` is the placement's thread count or, when none was asked for, its number of CPUs. Raises UsageError for a
     placeholder that has no value here.
 
     >>> from numawise.linux.cpuset import CPUSet
-    >>> fill('{rank}/{workers} {"a": 1}', Placement(rank=1, cpus=CPUSet([2])), workers=2)
+    >>> fill('{rank}/{workers} {"a": 1}', Placement(rank=1, cpus=CPUSet([2]), workers=2))
     '1/2 {"a": 1}'
     """
     if "{" not in text:
@@ -34,7 +34,7 @@ def fill(text: str, placement: Placement, workers: int, port: int | None = None)
         "gpu": placement.devices[0] if placement.devices else None,
         "rank": placement.rank,
         "threads": placement.threads if placement.threads is not None else len(placement.cpus),
-        "workers": workers,
+        "workers": placement.workers if placement.workers is not None else 1,
         "port": port + placement.rank if port is not None else None,
     }
     for name in PLACEHOLDERS:

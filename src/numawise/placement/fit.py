@@ -89,3 +89,11 @@ def _possible(topology: Topology) -> str:
 
 def _gib(kib: int) -> str:
     return f"{kib / 1024**2:.1f} GiB" if kib >= 1024**2 // 10 else f"{kib / 1024:.0f} MiB"
+
+
+def first_touch_suffices(placement: Placement, topology: Topology) -> bool:
+    """Would memory get where the policy wants it even without the policy, because the CPUs lie just there?"""
+    if placement.memory.mode == "local":
+        return True
+    nodes = {node.id for node in topology.nodes if node.cpus & placement.cpus}
+    return placement.memory.mode in ("bind", "preferred", "preferred-many") and nodes <= set(placement.memory.nodes)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from numawise.errors import NotPermittedError, UsageError
 from numawise.linux.cpuset import CPUSet
 from numawise.machine.topology import Topology
@@ -31,7 +33,7 @@ def plan(topology: Topology, request: Request) -> Plan:
     ...     smt_siblings=tuple(CPUSet([c]) for c in range(4)),
     ... )
     >>> plan(machine, Request(nodes=(1,))).placements[0]
-    Placement(rank=0, cpus=CPUSet('2-3'), memory=MemoryPolicy(mode='bind', nodes=(1,)), devices=(), threads=None, env={}, node=1, thp='default')
+    Placement(rank=0, cpus=CPUSet('2-3'), memory=MemoryPolicy(mode='bind', nodes=(1,)), devices=(), threads=None, workers=1, env={}, node=1, thp='default')
     """
     _check_counts(request)
     cpus = _selected_cpus(topology, request)
@@ -46,7 +48,8 @@ def plan(topology: Topology, request: Request) -> Plan:
 
 
 def _check_counts(request: Request) -> None:
-    for name, value in (("workers", request.workers), ("threads", request.threads)):
+    counts = (("workers", request.workers), ("threads", request.threads), ("workers", request.told_workers))
+    for name, value in counts:
         if value is not None and value < 1:
             raise UsageError(f"--{name} must be at least 1, not {value}")
 
@@ -83,7 +86,7 @@ def _whole(topology: Topology, cpus: CPUSet, request: Request) -> tuple[Unit, ..
 
 def _shares(topology: Topology, units: Sequence[Unit], request: Request) -> list[tuple[Unit, CPUSet]]:
     workers = request.workers if request.workers is not None else len(units)
-    threads = request.threads or 1
+    threads = (request.threads or 1) * (request.told_workers or 1)
     total = sum(len(unit.cpus) for unit in units)
     if workers * threads > total and (workers > 1 or request.threads is not None):
         raise UsageError(
@@ -108,18 +111,22 @@ def _placement(
     threads = request.threads
     if threads is None and workers > 1:
         threads = len(cores_of(topology, cpus))
-    memory = _memory(topology, request, unit, cpus, spread=spread)
     env = {name: str(threads) for name in THREAD_VARIABLES} if threads is not None else {}
     if request.thp == "madvise":
         # glibc 2.35+: malloc asks for huge pages itself, which is what "madvise" machines wait for.
         env["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     placement = Placement(
-        rank=rank, cpus=cpus, memory=memory, threads=threads, env=env, node=unit.node, thp=request.thp
+        rank=rank,
+        cpus=cpus,
+        memory=_memory(topology, request, unit, cpus, spread=spread),
+        threads=threads,
+        workers=request.told_workers or workers,
+        env=env,
+        node=unit.node,
+        thp=request.thp,
     )
-    wished = {name: fill(text, placement, workers, request.port) for name, text in request.env.items()}
-    return Placement(
-        rank=rank, cpus=cpus, memory=memory, threads=threads, env={**env, **wished}, node=unit.node, thp=request.thp
-    )
+    wished = {name: fill(text, placement, request.port) for name, text in request.env.items()}
+    return msgspec.structs.replace(placement, env={**env, **wished}) if wished else placement
 
 
 def _memory(topology: Topology, request: Request, unit: Unit, cpus: CPUSet, *, spread: bool) -> MemoryPolicy:

@@ -31,7 +31,10 @@ class Request(msgspec.Struct, frozen=True):
     memory: MemoryPolicy | None = None
     per: Per | None = None
     workers: int | None = None
+    told_workers: int | None = None
+    """For one process that starts its workers itself: how many it is told to start (`{workers}`)."""
     threads: int | None = None
+    """Compute threads of each process (of each worker, with `told_workers`)."""
     smt: bool = True
     thp: HugePageMode = "default"
     size_kib: int | None = None

@@ -30,6 +30,8 @@ class Placement(msgspec.Struct, frozen=True):
     devices: tuple[str, ...] = ()
     threads: int | None = None
     """Compute threads the process is told to use (through the environment); None: its own choice."""
+    workers: int | None = None
+    """What `{workers}` stands for: processes of the launch, or workers the program is told to start itself."""
     env: dict[str, str] = {}
     node: int | None = None
     """The node that `{node}` in the command stands for; None when the placement spans several."""

@@ -20,7 +20,7 @@ _OPTIONS = {
 
 def render(plan: Plan, command: Sequence[str]) -> str:
     """One line a process, as a POSIX shell would take it."""
-    return "\n".join(_line(placement, command, len(plan.placements)) for placement in plan.placements)
+    return "\n".join(_line(placement, command) for placement in plan.placements)
 
 
 def policy_options(policy: MemoryPolicy) -> list[str]:
@@ -32,9 +32,9 @@ def policy_options(policy: MemoryPolicy) -> list[str]:
     return [f"{_OPTIONS[policy.mode]}={format_list(policy.nodes)}"]
 
 
-def _line(placement: Placement, command: Sequence[str], workers: int) -> str:
+def _line(placement: Placement, command: Sequence[str]) -> str:
     env = [f"{name}={value}" for name, value in placement.env.items()]
     words = [*(["env", *env] if env else []), "numactl", f"--physcpubind={placement.cpus}"]
     words += policy_options(placement.memory)
     # env and numactl both take everything after their options as the command, so no "--" is needed before it.
-    return shlex.join([*words, *(fill(word, placement, workers) for word in command or ["COMMAND"])])
+    return shlex.join([*words, *(fill(word, placement) for word in command or ["COMMAND"])])

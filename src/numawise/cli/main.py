@@ -1,0 +1,49 @@
+"""The entry: finds the command, runs it, and turns what went wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from numawise.errors import NumawiseError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `numawise ARGV`; returns the exit code (0 done, 1 negative answer, 2 usage, 3 not permitted, 4 broke)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["run"] and not {"--help", "-h"} & set(words[1:2]):
+        # Straight past click: starting a program must cost next to nothing.
+        from numawise.cli import run
+
+        return guarded(lambda: run.main(words[1:]))
+    from numawise.cli.shared.group import invoke
+
+    return guarded(lambda: invoke(words))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Call `work`; every failure becomes one line on standard error and the exit code that belongs to it."""
+    try:
+        return work()
+    except NumawiseError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 4)
+    except Exception as error:
+        if os.environ.get("NUMAWISE_DEBUG"):
+            raise
+        text = " ".join(str(error).split())
+        return _fail(f"internal error: {type(error).__name__}: {text}; NUMAWISE_DEBUG=1 shows where", 4)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"numawise: {message}", file=sys.stderr)
+    return code

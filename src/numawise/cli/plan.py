@@ -1,0 +1,39 @@
+"""`numawise plan`: the placement, not run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from numawise.cli.shared.options import command_argument, json_option, root_option, selection_options, take_values
+from numawise.machine.codec import to_json
+
+
+@click.command("plan", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@selection_options()
+@root_option
+@click.option("--export", metavar="TOOL", help="Write the plan for another tool: numactl, taskset, env.")
+@json_option
+@command_argument
+def command(root: str, export: str | None, as_json: bool, command_line: tuple[str, ...], **given: Any) -> None:
+    """Show where `run` would put the processes, on this machine or on one in a file."""
+    from numawise.cli.shared.resolve import resolve
+    from numawise.machine import read
+    from numawise.placement.render import render
+
+    plan = resolve(take_values(given), read(root))
+    if export is not None:
+        click.echo(render(plan, export, command_line))
+    elif as_json:
+        click.echo(to_json(plan, indent=2))
+    else:
+        for placement in plan.placements:
+            policy = placement.memory
+            nodes = f" {','.join(map(str, policy.nodes))}" if policy.nodes else ""
+            threads = f", {placement.threads} threads" if placement.threads is not None else ""
+            click.echo(f"rank {placement.rank}: CPUs {placement.cpus}, memory {policy.mode}{nodes}{threads}")
+            for name, value in placement.env.items():
+                click.echo(f"    {name}={value}")
+        for note in plan.notes:
+            click.echo(f"note: {note}")

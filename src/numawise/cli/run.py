@@ -1,0 +1,145 @@
+"""`numawise run SELECTION -- CMD ...`: run it there, then say where its pages and threads really were.
+
+The one command that bypasses click, numpy and rich: it stands in front of programs that start a thousand times a day.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from numawise.cli.shared.resolve import resolve
+from numawise.cli.shared.selection import SELECTION, Option, parse_words, whole_number
+from numawise.errors import UsageError
+from numawise.launch.output import Labelled
+from numawise.launch.process import Process
+from numawise.launch.supervise import LaunchEnd, supervise
+from numawise.linux.cpuset import format_list
+from numawise.machine import read
+from numawise.observe.proof import Proof, Watcher
+from numawise.placement.values import Placement, Plan
+
+RUN_OPTIONS = (
+    Option(("--strict",), None, "a placement that the system refuses in part is an error (exit code 3)"),
+    Option(("--keep-going",), None, "of several processes, one that fails does not stop the others"),
+    Option(("--grace",), "SECONDS", "time between asking a process to stop and killing it (10)"),
+    Option(("--quiet", "-q"), None, "say nothing about what was seen"),
+    Option(("--json",), None, "say what was seen as one line of JSON on standard error, at the end"),
+)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command in `words`; returns the program's own exit code (128 + signal when it was killed)."""
+    values, command_line = parse_words(words, (*SELECTION, *RUN_OPTIONS))
+    if not command_line or not command_line[0]:
+        raise UsageError("no command to run; write it after --, as in: numawise run --node 0 -- python train.py")
+    topology = read("/", devices=False)
+    plan = resolve(values, topology)
+    watcher = Watcher(topology)
+    as_json, silent = "json" in values, "quiet" in values
+    end = supervise(
+        plan,
+        command_line,
+        topology,
+        port=whole_number("port", values["port"][-1]) if "port" in values else None,
+        sink=Labelled(_labels(plan.placements)) if len(plan.placements) > 1 else None,
+        started=None if as_json or silent else _print_steps,
+        look=watcher.look,
+        strict="strict" in values,
+        keep_going="keep-going" in values,
+        grace_s=whole_number("grace", values["grace"][-1]) if "grace" in values else 10,
+    )
+    if as_json:
+        _print_json(plan, end, watcher)
+    elif not silent:
+        for line in (*(f"note: {note}" for note in plan.notes), *_proof_lines(end, watcher)):
+            _say(line)
+    return end.exit_code
+
+
+def _labels(placements: Sequence[Placement]) -> dict[int, str]:
+    nodes = [p.node for p in placements]
+    by_node = None not in nodes and len(set(nodes)) == len(nodes)
+    return {p.rank: f"node{p.node}" if by_node else f"rank{p.rank}" for p in placements}
+
+
+def _print_steps(process: Process) -> None:
+    for step in process.steps:
+        _say(step if process.placement.rank == 0 else f"rank {process.placement.rank}: {step}")
+
+
+def _proof_lines(end: LaunchEnd, watcher: Watcher) -> Iterator[str]:
+    proofs = watcher.proofs
+    for ended in end.ends:
+        rank = ended.process.placement.rank
+        who = f"rank {rank}: " if len(end.ends) > 1 else ""
+        if rank in proofs:
+            yield who + _proof_line(proofs[rank], ended.process.placement)
+        elif watcher.refused:
+            yield f"{who}not looked at: {watcher.refused}"
+        elif ended.process.placement.memory.mode != "default":
+            yield f"{who}ended after {ended.seconds:.2f} s, before its pages could be looked at"
+        if ended.exit_code and len(end.ends) > 1:
+            yield f"{who}exit code {ended.exit_code}"
+
+
+def _proof_line(proof: Proof, placement: Placement) -> str:
+    seen = ", ".join(f"{share.share:.1%} on node {node}" for node, share in sorted(proof.residency.items()))
+    pages = f"{proof.rss_kib / 1024:.0f} MiB"
+    if proof.on_target is not None:
+        nodes = format_list(proof.wanted_nodes)
+        target = proof.on_target
+        pages = (
+            f"{target.share:.1%} of {pages} where it should be ({placement.memory.mode} {nodes}; "
+            f"{target.low:.1%} to {target.high:.1%}, {proof.sampled_pages} pages sampled)"
+        )
+    if len(proof.residency) > 1 or proof.on_target is None:
+        pages += f": {seen}" if seen else ""
+    outside = f", {proof.threads_outside} of them free to leave CPUs {placement.cpus}" if proof.threads_outside else ""
+    count = len(proof.threads)
+    return f"{pages}; {count} thread{'s' if count != 1 else ''} on CPU{'s' if len(proof.cpus_used) != 1 else ''} {proof.cpus_used}{outside}"
+
+
+def _print_json(plan: Plan, end: LaunchEnd, watcher: Watcher) -> None:
+    from numawise.machine.codec import to_json
+
+    proofs = watcher.proofs
+    document: dict[str, Any] = {
+        "exit_code": end.exit_code,
+        "seconds": end.seconds,
+        "plan": plan,
+        "processes": [
+            {
+                "rank": ended.process.placement.rank,
+                "pid": ended.process.pid,
+                "exit_code": ended.exit_code,
+                "seconds": ended.seconds,
+                "steps": ended.process.steps,
+                "proof": proofs.get(ended.process.placement.rank),
+            }
+            for ended in end.ends
+        ],
+    }
+    print(to_json(document).decode(), file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    print(f"numawise: {line}", file=sys.stderr)
+
+
+def __getattr__(name: str) -> Any:
+    """The click command, made when `--help` asks for it."""
+    if name != "command":
+        raise AttributeError(name)
+    import click
+
+    from numawise.cli.shared.options import command_argument, selection_options
+
+    @click.command("run", context_settings={"allow_interspersed_args": False})
+    @selection_options((*SELECTION, *RUN_OPTIONS))
+    @command_argument
+    def command(**_: object) -> None:
+        """Run CMD where the selection says, pass its exit code on, and prove where its pages and threads were."""
+
+    return command

@@ -1,0 +1,100 @@
+"""What a trial is judged by: wall time, a number in the output found by a regular expression, or a JSON key."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from numawise.errors import NumawiseError, UsageError
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """`text` is empty (wall time), a regular expression, or `json:KEY`; several processes are summed or the worst counts."""
+
+    text: str = ""
+    maximize: bool = False
+
+    @property
+    def words(self) -> str:
+        """What is measured, for people."""
+        return f"{self.text} ({'higher' if self.maximize else 'lower'} is better)" if self.text else "wall time"
+
+
+class NoMetricError(NumawiseError):
+    """The output holds nothing that the metric matches."""
+
+
+def check_metric(metric: Metric) -> None:
+    """Raise UsageError for a metric that can never match."""
+    if metric.text.startswith("json:"):
+        if not metric.text.removeprefix("json:"):
+            raise UsageError("--metric json:KEY needs a key, such as json:seconds")
+    else:
+        try:
+            re.compile(metric.text)
+        except re.error as error:
+            raise UsageError(f"--metric {metric.text!r} is not a regular expression: {error}") from None
+    if metric.maximize and not metric.text:
+        raise UsageError("--maximize needs a --metric: wall time is better when it is lower")
+
+
+def read_metric(metric: Metric, outputs: Sequence[str], seconds: float) -> float:
+    """The value of one trial, from the output of each of its processes.
+
+    The last match counts. Over several processes rates (`maximize`) add up, and of costs the worst counts.
+    Raises NoMetricError when a process printed none, or one that is not a positive finite number.
+
+    >>> read_metric(Metric(r"speed: (\\S+)", maximize=True), ["speed: 3.5 GB/s"], 1.0)
+    3.5
+    >>> read_metric(Metric("json:a.b"), ['text\\n{"a": {"b": 2}}'], 1.0)
+    2.0
+    """
+    if not metric.text:
+        return seconds
+    values = [_from_output(metric, output) for output in outputs]
+    return sum(values) if metric.maximize else max(values)
+
+
+def as_cost(metric: Metric, value: float) -> float:
+    """The value as something where lower is better: rates are inverted."""
+    return 1.0 / value if metric.maximize else value
+
+
+def _from_output(metric: Metric, output: str) -> float:
+    if metric.text.startswith("json:"):
+        found = _json_value(output, metric.text.removeprefix("json:"))
+    else:
+        matches = list(re.finditer(metric.text, output))
+        found = _number_in(matches[-1]) if matches else None
+    if found is None:
+        raise NoMetricError(f"the output holds no number for --metric {metric.text!r}")
+    if not math.isfinite(found) or found <= 0:
+        raise NoMetricError(f"--metric {metric.text!r} found {found}, which is not a positive number")
+    return found
+
+
+def _number_in(match: re.Match[str]) -> float | None:
+    text = match.group(1) if match.re.groups else match.group(0)
+    number = _NUMBER.search(text or "")
+    return float(number.group(0)) if number else None
+
+
+def _json_value(output: str, key: str) -> float | None:
+    for line in reversed(output.splitlines()):
+        if not line.lstrip().startswith("{"):
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    return None

@@ -1,0 +1,127 @@
+"""One trial: the command run once under one candidate, in fresh processes, timed and looked at."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from numawise.errors import NumawiseError
+from numawise.experiment.metric import Metric, NoMetricError, read_metric
+from numawise.experiment.records import Candidate, Trial
+from numawise.launch.output import Kept
+from numawise.launch.process import Process
+from numawise.launch.supervise import LaunchEnd, supervise
+from numawise.linux.cpuset import CPUSet
+from numawise.machine.topology import Topology
+from numawise.observe.proof import Proof, Watcher
+
+TAIL_LINES = 12
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """What is the same for every trial of a study."""
+
+    command: tuple[str, ...]
+    metric: Metric
+    topology: Topology
+    timeout_s: float | None = None
+    cold_files: tuple[str, ...] = ()
+    """Files whose page cache is dropped before each trial, so that each reads them under its own policy."""
+
+
+def run_trial(
+    number: int, candidate: Candidate, phase: Literal["race", "final", "pair"], conditions: Conditions
+) -> tuple[Trial, tuple[Process, ...]]:
+    """Run the command under `candidate`; the trial as it went, and the processes it had.
+
+    Raises KeyboardInterrupt when somebody interrupts it, NumawiseError when it cannot be started at all.
+    """
+    for path in conditions.cold_files:
+        drop_page_cache(Path(path))
+    kept, watcher, processes = Kept(), Watcher(conditions.topology), []  # type: ignore[var-annotated]
+    started = time.time()
+    end = supervise(
+        candidate.plan,
+        conditions.command,
+        conditions.topology,
+        sink=kept,
+        started=processes.append,
+        look=watcher.look,
+        timeout_s=conditions.timeout_s,
+        grace_s=2.0,
+        disposable=True,
+    )
+    if end.interrupted is not None:
+        raise KeyboardInterrupt
+    ranks = [placement.rank for placement in candidate.plan.placements]
+    outputs = [kept.text(rank, 1) + "\n" + kept.text(rank, 2) for rank in ranks]
+    seconds = max(ended.seconds for ended in end.ends)
+    status, value, why = _judge(end, outputs, conditions, seconds)
+    proofs = tuple(watcher.proofs.values())
+    trial = Trial(
+        number=number,
+        candidate=candidate.name,
+        phase=phase,
+        status=status,
+        value=value,
+        seconds=seconds,
+        started=started,
+        exit_code=end.exit_code,
+        tail=why,
+        residency=_pooled(proofs),
+        on_target=_on_target(proofs),
+        sampled_pages=sum(proof.sampled_pages for proof in proofs),
+        cpus_used=CPUSet(cpu for proof in proofs for cpu in proof.cpus_used),
+        notes=tuple(dict.fromkeys(step for process in processes for step in process.steps)),
+    )
+    return trial, tuple(processes)
+
+
+def drop_page_cache(path: Path) -> None:
+    """Have the kernel forget its cached pages of a file (clean ones; posix_fadvise(2)). Raises NumawiseError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise NumawiseError(f"cannot drop the page cache of {path}: {error.strerror}") from None
+
+
+def _judge(
+    end: LaunchEnd, outputs: Sequence[str], conditions: Conditions, seconds: float
+) -> tuple[Literal["ok", "failed", "no-metric", "timeout"], float | None, str]:
+    last = "\n".join("\n".join(text.rstrip().splitlines()[-TAIL_LINES:]) for text in outputs).strip()
+    if end.timed_out:
+        return "timeout", None, f"stopped after {conditions.timeout_s:g} s\n{last}"
+    if end.exit_code:
+        return "failed", None, f"exit code {end.exit_code}\n{last}"
+    try:
+        return "ok", read_metric(conditions.metric, outputs, seconds), ""
+    except NoMetricError as error:
+        return "no-metric", None, f"{error}\n{last}"
+
+
+def _pooled(proofs: Sequence[Proof]) -> dict[int, float]:
+    """Share of pages on each node over all processes, each weighing as much as it holds."""
+    total = sum(proof.rss_kib for proof in proofs if proof.residency)
+    pooled: dict[int, float] = {}
+    for proof in proofs:
+        for node, share in proof.residency.items():
+            pooled[node] = pooled.get(node, 0.0) + share.share * proof.rss_kib / max(total, 1)
+    return dict(sorted(pooled.items()))
+
+
+def _on_target(proofs: Sequence[Proof]) -> float | None:
+    asked = [proof for proof in proofs if proof.on_target is not None]
+    total = sum(proof.rss_kib for proof in asked)
+    if not total:
+        return None
+    return sum(proof.on_target.share * proof.rss_kib for proof in asked if proof.on_target is not None) / total
