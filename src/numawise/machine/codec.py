@@ -19,7 +19,9 @@ def to_json(value: Any, *, indent: int = 0) -> bytes:
 
 
 def from_json(raw: bytes | str, kind: type[T], *, source: str) -> T:
-    """Decode `raw` as `kind`. Unknown fields are ignored; raises SnapshotError naming the field and `source`."""
+    """Decode `raw` as `kind`. Unknown fields are ignored; raises SnapshotError naming the field and
+    `source`.
+    """
     try:
         return msgspec.json.decode(raw, type=kind, dec_hook=_decode)
     except (msgspec.DecodeError, UsageError) as error:

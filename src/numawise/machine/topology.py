@@ -24,7 +24,9 @@ class HugePages(msgspec.Struct, frozen=True):
 
 
 class MemorySideCache(msgspec.Struct, frozen=True):
-    """A cache in front of a node's memory (HBM in cache mode, for instance); invisible to CPU cache listings."""
+    """A cache in front of a node's memory (HBM in cache mode, for instance); invisible to CPU cache
+    listings.
+    """
 
     level: int
     size_kib: int
@@ -81,7 +83,9 @@ class CPUKind(msgspec.Struct, frozen=True):
 
 
 class Device(msgspec.Struct, frozen=True):
-    """A PCI device worth placing next to. `node` is None when the kernel does not know, never 0 by default."""
+    """A PCI device worth placing next to. `node` is None when the kernel does not know, never 0 by
+    default.
+    """
 
     address: str
     kind: DeviceKind
@@ -90,6 +94,8 @@ class Device(msgspec.Struct, frozen=True):
     device: str = ""
     names: tuple[str, ...] = ()
     local_cpus: CPUSet = CPUSet()
+    memory_node: int | None = None
+    """The node that is this GPU's own memory (POWER9, Grace), where the driver says so."""
 
 
 class Allowed(msgspec.Struct, frozen=True):
