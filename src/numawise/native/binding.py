@@ -93,7 +93,7 @@ def run_kernel(
 
     `buffer` is anything with a contiguous buffer; `target` is the second one, for `copy` only, of the same
     length. Whole passes are made until there were `passes` of them and `seconds` went by. `write` and `chase`
-    overwrite `buffer`; `chase` first lays a random ring in it, drawn from `seed` and outside the time measured.
+    overwrite `buffer`; `chase` first lays a random ring in it, drawn from `seed`, before the clock starts.
     For an honest latency let the buffer begin on a 64-byte boundary.
 
     Raises UsageError for an unknown kernel, a buffer that does not fit it, or counts that cannot be meant;
