@@ -71,9 +71,23 @@ class Mapping(NamedTuple):
     """A file, a name in brackets such as `[heap]`, or empty."""
 
 
+def read_text(path: str) -> str:
+    """All of a file of `/proc`; bytes that are not UTF-8 travel as os.fsdecode does."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    parts: list[bytes] = []
+    try:
+        while part := os.read(descriptor, _READ_BYTES):  # procfs hands out a page or so at a time
+            parts.append(part)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None  # read(2) does not know the name
+    finally:
+        os.close(descriptor)
+    return os.fsdecode(b"".join(parts))
+
+
 def read_stat(pid: int, tid: int | None = None) -> Stat:
     """The state of a process, or of one of its threads."""
-    return parse_stat(_read(f"/proc/{pid}/stat" if tid is None else f"/proc/{pid}/task/{tid}/stat"))
+    return parse_stat(read_text(f"/proc/{pid}/stat" if tid is None else f"/proc/{pid}/task/{tid}/stat"))
 
 
 def parse_stat(text: str) -> Stat:
@@ -91,7 +105,7 @@ def parse_stat(text: str) -> Stat:
 
 def read_memory(pid: int) -> Memory:
     """How much of each kind of memory is resident; all zero for a kernel thread or a zombie."""
-    return parse_memory(_read(f"/proc/{pid}/status"))
+    return parse_memory(read_text(f"/proc/{pid}/status"))
 
 
 def parse_memory(text: str) -> Memory:
@@ -113,7 +127,7 @@ def read_mappings(pid: int) -> list[Mapping]:
 
     Needs ptrace read access: PermissionError otherwise.
     """
-    return list(parse_mappings(_read(f"/proc/{pid}/maps")))
+    return list(parse_mappings(read_text(f"/proc/{pid}/maps")))
 
 
 def parse_mappings(text: str) -> Iterator[Mapping]:
@@ -152,7 +166,7 @@ def parse_mount_types(text: str) -> dict[str, str]:
 
 def read_mount_types(pid: int) -> dict[str, str]:
     """File system type by device, of all that is mounted where `pid` lives."""
-    return parse_mount_types(_read(f"/proc/{pid}/mountinfo"))
+    return parse_mount_types(read_text(f"/proc/{pid}/mountinfo"))
 
 
 def thread_ids(pid: int) -> list[int]:
@@ -207,7 +221,7 @@ def _children_by_task(pid: int) -> list[int]:
         return found
     for tid in tids:
         try:
-            found += map(int, _read(f"/proc/{pid}/task/{tid}/children").split())
+            found += map(int, read_text(f"/proc/{pid}/task/{tid}/children").split())
         except GONE:  # this thread ended: another one is now the parent
             continue
     return found
@@ -222,16 +236,3 @@ def _all_children() -> dict[int, list[int]]:
             continue
         by_parent.setdefault(parent, []).append(pid)
     return by_parent
-
-
-def _read(path: str) -> str:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    parts: list[bytes] = []
-    try:
-        while part := os.read(descriptor, _READ_BYTES):  # procfs hands out a page or so at a time
-            parts.append(part)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None  # read(2) does not know the name
-    finally:
-        os.close(descriptor)
-    return os.fsdecode(b"".join(parts))

@@ -1,0 +1,52 @@
+"""What can stand in the way of looking at a process, in one clear line each."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from numawise.errors import NotPermittedError, NumawiseError
+
+
+class ProcessGone(NumawiseError):  # noqa: N818 - reads as what happened
+    """The process does not exist, or ended while it was looked at. Exit code 2: the pid named nothing."""
+
+    exit_code = 2
+
+
+@contextmanager
+def looking_at(pid: int) -> Iterator[None]:
+    """Turn what the system answers while process `pid` (0: this one) is looked at into a clear error."""
+    try:
+        yield
+    except OSError as error:
+        raise _explained(pid, error) from None
+
+
+def _explained(pid: int, error: OSError) -> NumawiseError:
+    who = f"process {pid}" if pid else "this process"
+    call = error.filename or str(error.strerror).split(":", maxsplit=1)[0]
+    name = errno.errorcode.get(error.errno or 0, "?")
+    of_call = call == "move_pages"
+    # move_pages answers EINVAL for a process whose memory has just gone (mm/migrate.c, find_mm_struct).
+    if error.errno in (errno.ENOENT, errno.ESRCH) or (of_call and error.errno == errno.EINVAL):
+        return ProcessGone(f"{who} does not exist or has ended ({call}: {name}); check the process id")
+    if of_call and error.errno == errno.ENOSYS:
+        return NotPermittedError(
+            f"looking at the pages of {who}: {error.strerror} (ENOSYS); it needs a NUMA kernel"
+        )
+    if of_call and error.errno in (errno.EPERM, errno.EACCES):
+        return NotPermittedError(
+            f"looking at the pages of {who}: move_pages was refused ({name}). In a container this is the "
+            "seccomp profile: start it with --cap-add SYS_NICE, or with --security-opt seccomp=PROFILE that "
+            "allows move_pages; or read numa_maps instead (exact=True)"
+        )
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return NotPermittedError(
+            f"looking at {who}: reading {call} was refused ({name}); look as the user who started it, or as "
+            "root (in a container: with --cap-add SYS_PTRACE)"
+        )
+    return NumawiseError(
+        f"looking at {who}: {call}: {name} ({error.strerror}); try again, or look at another process"
+    )
