@@ -1,4 +1,4 @@
-"""Did the placement take effect? Looks at the processes of a launch while they live, and keeps the best look at each."""
+"""Did the placement take effect? Looks at the processes of a launch while they live; the best look counts."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import msgspec
 
+from numawise.errors import NotPermittedError
 from numawise.launch.process import Process
 from numawise.linux.cpuset import CPUSet
 from numawise.machine.topology import Topology
 from numawise.observe.errors import ProcessGone
-from numawise.observe.residency import NodeShare, Residency, residency_of_pids, tree
-from numawise.observe.threads import ThreadPlace
-from numawise.observe.wilson import wilson
+from numawise.observe.processes import residency_of_pids, tree
+from numawise.observe.values import NodeShare, Residency, ThreadPlace
 from numawise.placement.values import MemoryPolicy, Placement
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """Where the pages and threads of one process (and all it started) were seen, against where they should be."""
+    """Where the pages and threads of one process (and all it started) were, against where they should be."""
 
     rank: int
     pid: int
@@ -28,7 +28,7 @@ class Proof(msgspec.Struct, frozen=True):
     wanted_nodes: tuple[int, ...]
     """Nodes the pages should be on; empty when the placement asks for none."""
     on_target: NodeShare | None
-    """Share of pages that are where the policy wants them; for interleave, 1 less the distance from an even split."""
+    """Share of pages where the policy wants them; for interleave, 1 less the distance from an even split."""
     threads: tuple[ThreadPlace, ...] = ()
     cpus_used: CPUSet = CPUSet()
     threads_outside: int = 0
@@ -47,7 +47,8 @@ def wanted_nodes(placement: Placement, topology: Topology) -> tuple[int, ...]:
 class Watcher:
     """Collects looks: hand `look` to `launch.supervise`, read `proofs` afterwards.
 
-    The look that saw the most memory counts: early ones see a program that has not begun, late ones one that tidies up.
+    The look that saw the most memory counts: early ones see a program that has not begun, late ones one that
+    tidies up.
     """
 
     def __init__(self, topology: Topology, pages: int = 1000) -> None:
@@ -72,6 +73,9 @@ class Watcher:
                 seen = residency_of_pids(tree(process.pid), pages=self._pages)
             except ProcessGone:
                 continue
+            except NotPermittedError as error:
+                self.refused = str(error)
+                continue
             self._note(process, seen)
 
     def _note(self, process: Process, seen: Residency) -> None:
@@ -86,9 +90,23 @@ class Watcher:
             pid=process.pid,
             rss_kib=seen.rss_kib,
             residency=seen.anonymous,
-            sampled_pages=seen.sampled_pages,
+            sampled_pages=seen.anonymous_pages,
             wanted_nodes=nodes,
             on_target=_on_target(placement.memory, nodes, seen),
             threads=seen.threads,
             threads_outside=sum(1 for t in seen.threads if t.allowed - placement.cpus),
         )
+
+
+def _on_target(policy: MemoryPolicy, nodes: Sequence[int], seen: Residency) -> NodeShare | None:
+    if not nodes or not seen.anonymous:
+        return None
+    if policy.mode != "interleave":
+        return seen.on(nodes, anonymous=True)
+    # What lies on a node beyond its even part should be on another: 1 less the total variation distance.
+    fair = 1 / len(nodes)
+    parts = [seen.on([node], anonymous=True) for node in nodes]
+    share, low, high = (
+        min(1.0, sum(min(getattr(part, end), fair) for part in parts)) for end in ("share", "low", "high")
+    )
+    return NodeShare(share, low, high)
