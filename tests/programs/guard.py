@@ -1,4 +1,4 @@
-"""Run a command and leave nothing of it behind: not after a time limit, not when whoever started the guard is killed.
+"""Run a command and leave nothing of it behind, whoever is killed and however long it takes.
 
     python tests/programs/guard.py SECONDS -- COMMAND ...
 
@@ -7,6 +7,7 @@ Passes the command's exit code through; 124 when the limit was reached.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -35,10 +36,8 @@ def main(arguments: list[str]) -> int:
 
 def kill_all(leader: int) -> None:
     """Kill the command's group, then whatever of it left the group: orphans come to us, a subreaper."""
-    try:
+    with contextlib.suppress(ProcessLookupError):  # ended by itself
         os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # ended by itself
     while True:
         for pid in Path("/proc/self/task", str(os.getpid()), "children").read_text().split():
             os.kill(int(pid), signal.SIGKILL)

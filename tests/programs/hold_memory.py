@@ -1,6 +1,6 @@
-"""Hold memory: allocate and touch it, say `ready`, and stay until stdin closes (or for `--seconds`).
+"""Hold memory: allocate and touch it, say `ready`, and stay until stdin closes (or for `--seconds S`).
 
-    python tests/programs/hold_memory.py MIB [--split 0=90,1=10 | --interleave 0,1] [--shared] [--huge] [--seconds S]
+    python tests/programs/hold_memory.py MIB [--split 0=90,1=10 | --interleave 0,1] [--shared] [--huge] ...
 
 `--split` binds the first 90% to node 0 and the rest to node 1; without it the process's own policy decides.
 The ready line is `ready PID ADDRESS LENGTH`. Standard library only: this also runs under software emulation.

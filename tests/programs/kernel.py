@@ -1,4 +1,4 @@
-"""The few system calls the test programs make, in raw numbers: shares no code with numawise, imports little."""
+"""The few system calls the test programs make, in raw numbers; no code shared with numawise."""
 
 from __future__ import annotations
 

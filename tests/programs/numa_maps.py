@@ -2,8 +2,9 @@
 
     python tests/programs/numa_maps.py PID [WORD]
 
-prints one `NODE KIB` line a node; with WORD, only of mappings whose line contains it (such as `bind:1` or `heap`).
-The kernel walks every page table under the mmap lock for this, so it is exact, and slow: a referee, not a tool.
+prints one `NODE KIB` line a node; with WORD, only of mappings whose line contains it (such as `bind:1` or
+`heap`). The kernel walks every page table under the mmap lock for this, so it is exact, and slow: a referee,
+not a tool.
 """
 
 from __future__ import annotations

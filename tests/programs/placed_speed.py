@@ -1,11 +1,12 @@
-"""A program whose speed depends on where the kernel put it: software emulation has no remote latency of its own.
+"""A program whose speed depends on where the kernel put it: emulation has no remote latency of its own.
 
-    python -S -E tests/programs/placed_speed.py [--mib N] [--base S] [--penalty X] [--home NODE] [--indifferent]
+    python -S -E placed_speed.py [--mib N] [--base S] [--penalty X] [--home NODE] [--indifferent]
 
-It touches N MiB, then works in four steps. Before each it asks the kernel for the nodes of its pages and of its CPU,
-and waits base/4 seconds, times 1 + penalty * (share of its pages that are remote from its CPU). With `--home`, pages
-and CPU are judged against that node instead, half each, as in a program that feeds a device there. `--indifferent`
-waits the same wherever it is. Prints `seconds=...` (the steps alone, not the start of Python) and what it saw.
+It touches N MiB, then works in four steps. Before each it asks the kernel for the nodes of its pages and of
+its CPU, and waits base/4 seconds, times 1 + penalty * (share of its pages that are remote from its CPU). With
+`--home`, pages and CPU are judged against that node instead, half each, as in a program that feeds a device
+there. `--indifferent` waits the same wherever it is. Prints `seconds=...` (the steps alone, not the start of
+Python) and what it saw.
 """
 
 from __future__ import annotations

@@ -42,6 +42,8 @@ OFFSET_NUMBER, OFFSET_ARCH = 0, 4  # struct seccomp_data
 
 
 class Instruction(ctypes.Structure):
+    """struct sock_filter"""
+
     _fields_ = (
         ("code", ctypes.c_uint16),
         ("jt", ctypes.c_uint8),
@@ -51,6 +53,8 @@ class Instruction(ctypes.Structure):
 
 
 class Program(ctypes.Structure):
+    """struct sock_fprog"""
+
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.POINTER(Instruction)))
 
 

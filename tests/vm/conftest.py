@@ -1,7 +1,8 @@
-"""Tests under `inside/` run in a virtual machine with several nodes, and are reported here each by its own name.
+"""Tests under `inside/` run in a virtual machine with several nodes, and are reported here each by its own
+name.
 
-On the host they are collected as usual (so `-k`, `-m` and node ids select them), but instead of running here, all that
-were selected run in one boot of one machine, and each item waits for its result.
+On the host they are collected as usual (so `-k`, `-m` and node ids select them), but instead of running here,
+all that were selected run in one boot of one machine, and each item waits for its result.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ RESULTS = os.environ.get("NUMAWISE_INSIDE_VM")
 MACHINE = pytest.StashKey["guest.Guest"]()
 
 
-class GuestFailure(Exception):
+class FailedInGuestError(Exception):
     """A test failed in the guest; the text is its report from there."""
 
 
@@ -38,10 +39,10 @@ class GuestItem(pytest.Item):
         if record["outcome"] == "skipped":
             pytest.skip(record["text"])
         if record["outcome"] != "passed":
-            raise GuestFailure(record["text"])
+            raise FailedInGuestError(record["text"])
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
-        if isinstance(excinfo.value, GuestFailure):
+        if isinstance(excinfo.value, FailedInGuestError):
             return f"in the virtual machine:\n{excinfo.value}"
         return str(super().repr_failure(excinfo))
 

@@ -1,7 +1,8 @@
-"""One virtual machine: two sockets with SMT, a CPU-less third node, a display device on node 1; and tests run in it.
+"""One virtual machine: two sockets with SMT, a CPU-less third node, a display device on node 1.
 
-The distribution's kernel boots under QEMU (virtme-ng) on this host's own file system, mounted read-only, so the
-guest runs the same checkout and the same `.venv`. Results come back line by line through the one writable directory.
+The distribution's kernel boots under QEMU (virtme-ng) on this host's own file system, mounted read-only, so
+the guest runs the same checkout and the same `.venv`. Results come back line by line through the one writable
+directory.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ MACHINE = (
     *("--numa-distance", "0,1=21", "--numa-distance", "0,2=31", "--numa-distance", "1,2=17"),
 )
 QEMU = (
-    # QEMU exposes SMT to the guest only for an Intel vendor string; the kernel's answers to that vendor's flaws
-    # (page table isolation) would triple the time of every system call under emulation.
+    # QEMU exposes SMT to the guest only for an Intel vendor string; the kernel's answers to that vendor's
+    # flaws (page table isolation) would triple the time of every system call under emulation.
     *("-cpu", "max,vendor=GenuineIntel", "-smp", "4,sockets=2,cores=1,threads=2"),
     *("-device", "pxb-pcie,id=px1,bus_nr=80,numa_node=1,bus=pcie.0"),
     *("-device", "pcie-root-port,id=rp1,bus=px1,chassis=1", "-device", "virtio-gpu-pci,bus=rp1"),
@@ -128,7 +129,9 @@ class Guest:
 
 
 def cached_mounts() -> dict[str, Path]:
-    """Trees that Python imports from. The root is mounted without a cache; these again with one (2x faster start)."""
+    """Trees that Python imports from. The root is mounted without a cache; these again with one (2x faster
+    start).
+    """
     wanted = [REPO, Path(sys.prefix), Path(sysconfig.get_path("stdlib"))]
     kept = [p for p in wanted if not any(p != other and p.is_relative_to(other) for other in wanted)]
     return {f"cached{number}": path for number, path in enumerate(dict.fromkeys(kept))}
@@ -165,8 +168,8 @@ def inside_script(share: Path, mounts: dict[str, Path]) -> str:
             f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
             f"export NUMAWISE_INSIDE_VM={quoted['share']}/results.jsonl",
             f"mapfile -t tests < {quoted['share']}/tests.txt",
-            f"{shlex.quote(sys.executable)} -m pytest -p no:cacheprovider -p no:hypothesispytest --durations=0 -v "
-            f"-o addopts=--import-mode=importlib --timeout={TEST_LIMIT_S} "
+            f"{shlex.quote(sys.executable)} -m pytest -v -p no:cacheprovider -p no:hypothesispytest "
+            f"-o addopts=--import-mode=importlib --timeout={TEST_LIMIT_S} --durations=0 "
             f'"${{tests[@]}}" > {quoted["share"]}/pytest.log 2>&1',
         ]
     )

@@ -1,4 +1,6 @@
-"""What this kernel does with memory policies: the facts that numawise relies on, through its own system calls."""
+"""What this kernel does with memory policies: the facts that numawise relies on, through its own system
+calls.
+"""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ def numawise(
     """Run the command line; `prefix` is a command to run it under, such as `refuse(...)`."""
     return subprocess.run(
         [*prefix, *NUMAWISE, *words],
+        check=False,
         capture_output=True,
         text=True,
         timeout=timeout,
