@@ -63,9 +63,10 @@ class Pagemap:
 
         Leaves the shared page of zeros out where the kernel tells (PAGEMAP_SCAN).
         """
-        return self._scan(start, end) if self._can_scan else self._read(start, end)
+        return self.scan(start, end) if self._can_scan else self.read(start, end)
 
-    def _scan(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def scan(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """As `present`, by PAGEMAP_SCAN."""
         regions = (ctypes.c_uint64 * (3 * _REGIONS))()
         while start < end:
             count, start = self._scan_once(start, end, regions)
@@ -84,7 +85,8 @@ class Pagemap:
         count = fcntl.ioctl(self._fd, _PAGEMAP_SCAN, request, True)
         return count, _SCAN.unpack(request)[4]
 
-    def _read(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def read(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """As `present`, on any kernel, from every page's entry; the page of zeros counts as present."""
         for chunk in range(start, end, _ENTRIES_A_READ * PAGE):
             count = min(_ENTRIES_A_READ, (end - chunk) // PAGE)
             flags = os.pread(self._fd, count * 8, chunk // PAGE * 8)[_TOP_BYTE].translate(_FLAG_PRESENT)

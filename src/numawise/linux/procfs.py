@@ -174,25 +174,22 @@ def thread_ids(pid: int) -> list[int]:
     return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - pathlib starts slowly
 
 
-def children(pid: int) -> list[int]:
-    """The processes whose parent is `pid`, zombies included; empty when `pid` has gone."""
-    return _children_by_task(pid) if _has_children_files() else _all_children().get(pid, [])
-
-
-def descendants(pid: int) -> list[int]:
+def descendants(pid: int, *, scan: bool | None = None) -> list[int]:
     """All living processes below `pid` (without it, without zombies), parents before children.
 
     A process forked while this looks may be missed: ask again until nothing is new.
+
+    scan: look for the parent of every process there is, instead of the files `children` of each thread, which
+        only kernels built with CONFIG_PROC_CHILDREN have; None: as needed.
     """
-    by_parent = None if _has_children_files() else _all_children()
-    found: list[int] = []
+    if scan is None:
+        scan = not os.path.exists("/proc/thread-self/children")  # noqa: PTH110
+    by_parent = _all_children() if scan else None
     queue = [pid]
     for parent in queue:  # grows while it is walked
         below = _children_by_task(parent) if by_parent is None else by_parent.get(parent, [])
-        living = [child for child in below if child not in found and is_alive(child)]
-        found += living
-        queue += living
-    return found
+        queue += [child for child in below if child not in queue and is_alive(child)]
+    return queue[1:]
 
 
 def is_alive(pid: int) -> bool:
@@ -206,11 +203,6 @@ def is_alive(pid: int) -> bool:
 def processes() -> list[int]:
     """All process ids that `/proc` shows."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
-
-
-def _has_children_files() -> bool:
-    # Only kernels built with CONFIG_PROC_CHILDREN have them.
-    return os.path.exists("/proc/thread-self/children")  # noqa: PTH110
 
 
 def _children_by_task(pid: int) -> list[int]:
