@@ -49,8 +49,7 @@ def test_another_version_of_the_library_is_refused(tmp_path: Path, source: str, 
         load([str(tmp_path)])
 
 
-def test_the_binding_imports_neither_numpy_nor_subprocess() -> None:
-    names = "[m for m in ('numpy', 'subprocess') if m in sys.modules]"
-    code = f"import sys, numawise.native.parallel; print({names})"
+def test_the_binding_does_not_need_numpy() -> None:
+    code = "import sys, numawise.native.parallel; print('numpy' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert out.stdout.strip() == "[]"
+    assert out.stdout.strip() == "False"

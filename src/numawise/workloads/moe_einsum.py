@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WORKLOAD = Workload(
     name="moe_einsum",
-    summary="Experts of a Mixtral-like layer with NumPy einsum, 129 MiB of weights a worker",
+    summary="Experts of a Mixtral-like layer with NumPy einsum, 130 MiB of weights a worker",
     module="numawise.workloads.moe_einsum",
     arguments=("--threads", "{threads}", "--workers", "{workers}", "--no-limit"),
     metric="json:seconds",
