@@ -13,7 +13,7 @@ import pytest
 from vm import guest
 
 # A command that leaves its process group behind, as virtual machines started through shells do.
-ESCAPER = "import os, time; os.fork() or os.setsid(); print(os.getpid(), flush=True); time.sleep(600)"
+ESCAPER = "import os, time; os.fork() or os.setsid(); os.write(1, b'%d\\n' % os.getpid()); time.sleep(600)"
 
 
 def start(seconds: str, *prefix: str) -> tuple[subprocess.Popen[str], list[int]]:
@@ -28,8 +28,11 @@ def start(seconds: str, *prefix: str) -> tuple[subprocess.Popen[str], list[int]]
 
 def gone(pid: int) -> bool:
     for _ in range(100):
-        stat = Path(f"/proc/{pid}/stat")
-        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if stat.rpartition(")")[2].split()[0] == "Z":
             return True
         time.sleep(0.1)
     return False
