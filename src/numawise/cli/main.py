@@ -14,12 +14,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["run"] and not {"--help", "-h"} & set(words[1:2]):
         # Straight past click: starting a program must cost next to nothing.
-        from numawise.cli import run
-
-        return guarded(lambda: run.main(words[1:]))
+        return guarded(lambda: _run(words[1:]))
     from numawise.cli.shared.group import invoke
 
     return guarded(lambda: invoke(words))
+
+
+def _run(words: Sequence[str]) -> int:
+    # msgspec imports typing_extensions when it finds it, which is a third of what `run` costs, and does without it
+    # when it does not: all our annotations are of the standard library.
+    hidden = "typing_extensions" not in sys.modules
+    if hidden:
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]
+    try:
+        from numawise.cli import run
+    finally:
+        if hidden:
+            del sys.modules["typing_extensions"]
+    return run.main(words)
 
 
 def guarded(work: Callable[[], int]) -> int:

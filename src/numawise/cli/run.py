@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numawise.cli.shared.resolve import resolve
 from numawise.cli.shared.selection import SELECTION, Option, parse_words, whole_number
@@ -17,8 +17,11 @@ from numawise.launch.process import Process
 from numawise.launch.supervise import LaunchEnd, supervise
 from numawise.linux.cpuset import format_list
 from numawise.machine import read
-from numawise.observe.proof import Proof, Watcher
+from numawise.machine.topology import Topology
 from numawise.placement.values import Placement, Plan
+
+if TYPE_CHECKING:
+    from numawise.observe.proof import Proof, Watcher
 
 RUN_OPTIONS = (
     Option(("--strict",), None, "a placement that the system refuses in part is an error (exit code 3)"),
@@ -36,7 +39,7 @@ def main(words: Sequence[str]) -> int:
         raise UsageError("no command to run; write it after --, as in: numawise run --node 0 -- python train.py")
     topology = read("/", devices=False)
     plan = resolve(values, topology)
-    watcher = Watcher(topology)
+    watch = _Watch(topology)
     as_json, silent = "json" in values, "quiet" in values
     end = supervise(
         plan,
@@ -45,17 +48,43 @@ def main(words: Sequence[str]) -> int:
         port=whole_number("port", values["port"][-1]) if "port" in values else None,
         sink=Labelled(_labels(plan.placements)) if len(plan.placements) > 1 else None,
         started=None if as_json or silent else _print_steps,
-        look=watcher.look,
+        look=watch.look,
         strict="strict" in values,
         keep_going="keep-going" in values,
         grace_s=whole_number("grace", values["grace"][-1]) if "grace" in values else 10,
     )
     if as_json:
-        _print_json(plan, end, watcher)
+        _print_json(plan, end, watch.proofs)
     elif not silent:
-        for line in (*(f"note: {note}" for note in plan.notes), *_proof_lines(end, watcher)):
+        for line in (*(f"note: {note}" for note in plan.notes), *_proof_lines(end, watch)):
             _say(line)
     return end.exit_code
+
+
+class _Watch:
+    """A Watcher that is imported at its first look: a program that ends before it costs nothing to watch."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self._watcher: Watcher | None = None
+
+    def look(self, processes: Sequence[Process]) -> None:
+        """See Watcher.look."""
+        if self._watcher is None:
+            from numawise.observe.proof import Watcher
+
+            self._watcher = Watcher(self._topology)
+        self._watcher.look(processes)
+
+    @property
+    def proofs(self) -> dict[int, Proof]:
+        """See Watcher.proofs."""
+        return self._watcher.proofs if self._watcher else {}
+
+    @property
+    def refused(self) -> str:
+        """See Watcher.refused."""
+        return self._watcher.refused if self._watcher else ""
 
 
 def _labels(placements: Sequence[Placement]) -> dict[int, str]:
@@ -69,15 +98,15 @@ def _print_steps(process: Process) -> None:
         _say(step if process.placement.rank == 0 else f"rank {process.placement.rank}: {step}")
 
 
-def _proof_lines(end: LaunchEnd, watcher: Watcher) -> Iterator[str]:
-    proofs = watcher.proofs
+def _proof_lines(end: LaunchEnd, watch: _Watch) -> Iterator[str]:
+    proofs = watch.proofs
     for ended in end.ends:
         rank = ended.process.placement.rank
         who = f"rank {rank}: " if len(end.ends) > 1 else ""
         if rank in proofs:
             yield who + _proof_line(proofs[rank], ended.process.placement)
-        elif watcher.refused:
-            yield f"{who}not looked at: {watcher.refused}"
+        elif watch.refused:
+            yield f"{who}not looked at: {watch.refused}"
         elif ended.process.placement.memory.mode != "default":
             yield f"{who}ended after {ended.seconds:.2f} s, before its pages could be looked at"
         if ended.exit_code and len(end.ends) > 1:
@@ -101,10 +130,9 @@ def _proof_line(proof: Proof, placement: Placement) -> str:
     return f"{pages}; {count} thread{'s' if count != 1 else ''} on CPU{'s' if len(proof.cpus_used) != 1 else ''} {proof.cpus_used}{outside}"
 
 
-def _print_json(plan: Plan, end: LaunchEnd, watcher: Watcher) -> None:
+def _print_json(plan: Plan, end: LaunchEnd, proofs: dict[int, Proof]) -> None:
     from numawise.machine.codec import to_json
 
-    proofs = watcher.proofs
     document: dict[str, Any] = {
         "exit_code": end.exit_code,
         "seconds": end.seconds,

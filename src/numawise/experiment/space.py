@@ -97,7 +97,7 @@ def default_candidate(topology: Topology, command: Sequence[str], space: Space) 
 
 def _choices(topology: Topology, command: Sequence[str], space: Space) -> Iterator[_Choice]:
     texts = [*command, *space.env.values()]
-    tells_workers = any(mentions(text, "workers") for text in texts)
+    tells_workers, tells_threads = (any(mentions(text, name) for text in texts) for name in ("workers", "threads"))
     splits = any(mentions(text, "rank", "node") for text in texts)
     smt_there = any(len(core) > 1 for core in topology.smt_siblings)
     smts = space.smt or ((True, False) if smt_there else (True,))
@@ -106,7 +106,7 @@ def _choices(topology: Topology, command: Sequence[str], space: Space) -> Iterat
         base = msgspec.structs.replace(
             wish, smt=smt, thp=thp, env=dict(space.env), cpus=space.cpus if space.cpus is not None else wish.cpus
         )
-        for workers, threads, step in _counts(topology, base, space, tells_workers=tells_workers):
+        for workers, threads, step in _counts(topology, base, space, tells_workers, tells_threads):
             request = msgspec.structs.replace(base, told_workers=workers, threads=threads)
             cost = step + (not smt) + 2 * (thp != "default") + _POLICY_COST[policy]
             yield _Choice(_label(label, workers, threads, smt, thp), policy, request, cost)
@@ -151,7 +151,7 @@ def _policies(topology: Topology, space: Space, *, splits: bool) -> Iterator[tup
 
 
 def _counts(
-    topology: Topology, wish: Request, space: Space, *, tells_workers: bool
+    topology: Topology, wish: Request, space: Space, tells_workers: bool, tells_threads: bool
 ) -> Iterator[tuple[int | None, int | None, int]]:
     """(workers, threads, cost) worth trying on the CPUs that `wish` leads to, the likeliest first."""
     try:
@@ -160,7 +160,9 @@ def _counts(
         return
     cpus, cores = len(smallest), len(cores_of(topology, smallest))
     if not tells_workers:
-        threads: Iterable[int | None] = space.threads or (None, *_steps(cpus, cores))
+        # "The program's own choice" is none of its choices when the command is told a number.
+        own = () if tells_threads else (None,)
+        threads: Iterable[int | None] = space.threads or (*own, *_steps(cpus, cores))
         for step, count in enumerate(threads):
             if count is None or count <= cpus:
                 yield None, count, step

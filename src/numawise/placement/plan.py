@@ -87,14 +87,8 @@ def _whole(topology: Topology, cpus: CPUSet, request: Request) -> tuple[Unit, ..
 def _shares(topology: Topology, units: Sequence[Unit], request: Request) -> list[tuple[Unit, CPUSet]]:
     workers = request.workers if request.workers is not None else len(units)
     threads = (request.threads or 1) * (request.told_workers or 1)
-    total = sum(len(unit.cpus) for unit in units)
-    if workers * threads > total and (workers > 1 or request.threads is not None):
-        raise UsageError(
-            f"{workers} worker{'s' if workers > 1 else ''} x {threads} thread{'s' if threads > 1 else ''} = "
-            f"{workers * threads}, but only {total} CPUs are to be had"
-            f"{' without SMT siblings' if not request.smt else ''}; "
-            f"possible: {total // threads} workers x {threads}, or {workers} x {total // workers}"
-        )
+    if request.workers is not None or request.threads is not None:
+        _check_room(units, workers, threads, request)
     shares: list[tuple[Unit, CPUSet]] = []
     for unit, count in zip(units, share_out(workers, units, threads), strict=True):
         if count == 1:
@@ -102,6 +96,20 @@ def _shares(topology: Topology, units: Sequence[Unit], request: Request) -> list
         elif count:
             shares += [(unit, cpus) for cpus in split_cores(cores_of(topology, unit.cpus), count, threads)]
     return shares
+
+
+def _check_room(units: Sequence[Unit], workers: int, threads: int, request: Request) -> None:
+    room = sum(len(unit.cpus) // threads for unit in units)
+    if workers <= room:
+        return
+    total = sum(len(unit.cpus) for unit in units)
+    pieces = f" in {len(units)} pieces that no worker may straddle" if len(units) > 1 else ""
+    raise UsageError(
+        f"{workers} worker{'s' if workers > 1 else ''} x {threads} thread{'s' if threads > 1 else ''} = "
+        f"{workers * threads}, but only {total} CPUs are to be had"
+        f"{' without SMT siblings' if not request.smt else ''}{pieces}; "
+        f"possible: {room} workers x {threads}, or {workers} x {total // workers}"
+    )
 
 
 def _placement(
