@@ -1,0 +1,31 @@
+"""What all tests share: where things are, and which tests this machine cannot run."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The root of the checkout."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """The folder of the small programs that tests start."""
+    return REPO / "tests/programs"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if importlib.util.find_spec("torch"):
+        return
+    skip = pytest.mark.skip(reason="PyTorch is not installed; make test WITH_TORCH=1 installs it")
+    for item in items:
+        if item.get_closest_marker("torch"):
+            item.add_marker(skip)
