@@ -1,0 +1,82 @@
+"""Every trial as one row, for spreadsheets and data frames. Columns are added at the end, never moved."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from numawise.experiment.home import write_file
+from numawise.experiment.records import Candidate, Study, Trial
+
+COLUMNS = (
+    "study",
+    "number",
+    "phase",
+    "candidate",
+    "status",
+    "value",
+    "seconds",
+    "started",
+    "exit_code",
+    "policy",
+    "workers",
+    "threads",
+    "smt",
+    "thp",
+    "residency",
+    "sampled_pages",
+    "cpus_used",
+    "notes",
+    "tail",
+    "on_target",
+)
+"""`residency` reads `0:0.75 1:0.25` (node:share), `on_target` is the share of pages that are where the
+placement wants them, `started` is Unix time; empty means not known."""
+
+
+def render(study: Study, trials: Sequence[Trial]) -> str:
+    """The table with its header, RFC 4180 but for plain newlines."""
+    by_name = {candidate.name: candidate for candidate in study.candidates}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for trial in trials:
+        writer.writerow(_row(study, trial, by_name.get(trial.candidate)))
+    return text.getvalue()
+
+
+def write(path: Path, study: Study, trials: Sequence[Trial]) -> Path:
+    """Write the table to `path`, whole or not at all. Raises NumawiseError when it cannot be written."""
+    write_file(path, render(study, trials).encode("utf-8", "replace"), mode=0o644)
+    return path
+
+
+def _row(study: Study, trial: Trial, candidate: Candidate | None) -> list[object]:
+    facts: list[object] = [""] * 5
+    if candidate is not None:
+        smt = "yes" if candidate.smt else "no"
+        facts = [candidate.policy, _known(candidate.workers), _known(candidate.threads), smt, candidate.thp]
+    return [
+        study.id,
+        trial.number,
+        trial.phase,
+        trial.candidate,
+        trial.status,
+        _known(trial.value),
+        trial.seconds,
+        repr(trial.started),
+        trial.exit_code,
+        *facts,
+        " ".join(f"{node}:{share:.4f}" for node, share in sorted(trial.residency.items())),
+        trial.sampled_pages,
+        trial.cpus_used,
+        "; ".join(trial.notes),
+        trial.tail.replace("\0", ""),
+        _known(trial.on_target),
+    ]
+
+
+def _known(value: float | None) -> object:
+    return "" if value is None else value
