@@ -23,6 +23,8 @@ CPU = "sys/devices/system/cpu"
 # on every hybrid processor sold so far).
 _KIND_RATIO = 1.15
 
+_CoreId = tuple[str, str]
+
 
 class Processors(NamedTuple):
     """All that is known about CPUs, before nodes."""
@@ -113,20 +115,44 @@ def _cores(root: Root, online: frozenset[int]) -> list[frozenset[int]]:
             core = (named & free) | {cpu}
             free -= core
             cores.append(core)
-    return cores if told else _cores_of_cpuinfo(root, online) or cores
+    if not told:
+        return _cores_by_id(_ids_of_sysfs(root, online) or _ids_of_cpuinfo(root, online)) or cores
+    # AMD's compute units (Bulldozer and its kin) are called siblings by the kernel, and are two cores with an
+    # id each.
+    pair = next((core for core in cores if len(core) > 1), None)
+    if pair and len({root.read(f"{CPU}/cpu{cpu}/topology/core_id") for cpu in pair}) > 1:
+        ids = _ids_of_sysfs(root, online)
+        return sorted((part for core in cores for part in _split(core, ids)), key=min)
+    return cores
 
 
-def _cores_of_cpuinfo(root: Root, online: frozenset[int]) -> list[frozenset[int]]:
-    """By `physical id` and `core id` of /proc/cpuinfo, for trees whose /sys has no topology (core ids
-    repeat).
-    """
-    by_core: dict[tuple[str, str], set[int]] = {}
-    for block in processor_ids(root.read("proc/cpuinfo")):
-        if "core id" not in block or int(block["processor"]) not in online:
-            return []
-        key = (block.get("physical id", ""), block["core id"])
-        by_core.setdefault(key, set()).add(int(block["processor"]))
-    return sorted((frozenset(core) for core in by_core.values()), key=min) if by_core else []
+def _split(core: frozenset[int], ids: dict[int, _CoreId]) -> list[frozenset[int]]:
+    return _cores_by_id({cpu: ids[cpu] for cpu in core if cpu in ids}) or [core]
+
+
+def _cores_by_id(ids: dict[int, _CoreId]) -> list[frozenset[int]]:
+    """CPUs grouped by package and core id: core ids alone repeat from package to package."""
+    cores: dict[_CoreId, set[int]] = {}
+    for cpu, key in ids.items():
+        cores.setdefault(key, set()).add(cpu)
+    return sorted((frozenset(core) for core in cores.values()), key=min)
+
+
+def _ids_of_sysfs(root: Root, online: frozenset[int]) -> dict[int, _CoreId]:
+    ids = {}
+    for cpu in online:
+        core = root.read(f"{CPU}/cpu{cpu}/topology/core_id")
+        if core is None or parse_int(core) in (None, -1):
+            return {}
+        ids[cpu] = (root.read(f"{CPU}/cpu{cpu}/topology/physical_package_id") or "", core)
+    return ids
+
+
+def _ids_of_cpuinfo(root: Root, online: frozenset[int]) -> dict[int, _CoreId]:
+    """For trees whose /sys has no topology."""
+    blocks = processor_ids(root.read("proc/cpuinfo"))
+    ids = {int(b["processor"]): (b.get("physical id", ""), b["core id"]) for b in blocks if "core id" in b}
+    return ids if ids.keys() == online else {}
 
 
 def _sockets(root: Root, cores: list[frozenset[int]]) -> tuple[Socket, ...]:

@@ -81,10 +81,18 @@ def _node(root: Root, number: int, cpus: frozenset[int]) -> Node:
         memory_kib=field_kib(memory, "MemTotal") or 0,
         kind="dram",
         free_kib=field_kib(memory, "MemFree"),
+        reclaimable_kib=_reclaimable(memory),
         huge_pages=_huge_pages(root, f"{folder}/hugepages"),
         memory_side_caches=_memory_side_caches(root, f"{folder}/memory_side_cache"),
         access=_access(root, folder),
     )
+
+
+def _reclaimable(meminfo: str | None) -> int | None:
+    """Page cache and slabs that give way when memory is asked for (proc_meminfo(5), MemAvailable)."""
+    parts = [field_kib(meminfo, name) for name in ("Active(file)", "Inactive(file)", "SReclaimable")]
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
 
 
 def _huge_pages(root: Root, folder: str) -> tuple[HugePages, ...]:
@@ -161,6 +169,7 @@ def _whole_machine(root: Root, online: frozenset[int], reason: str) -> Memory:
         memory_kib=total or 0,
         kind="dram",
         free_kib=field_kib(memory, "MemFree"),
+        reclaimable_kib=_reclaimable(memory),
         huge_pages=_huge_pages(root, "sys/kernel/mm/hugepages"),
     )
     notes = (reason,) if total else (reason, "no proc/meminfo: the size of the memory is unknown, given as 0")
@@ -173,12 +182,14 @@ def _merged(nodes: list[Node], online: frozenset[int], reason: str) -> Memory:
         so_far = pools.get(pool.size_kib, HugePages(pool.size_kib, 0, 0))
         pools[pool.size_kib] = HugePages(pool.size_kib, so_far.total + pool.total, so_far.free + pool.free)
     free = [node.free_kib for node in nodes if node.free_kib is not None]
+    reclaimable = [node.reclaimable_kib for node in nodes if node.reclaimable_kib is not None]
     node = Node(
         id=0,
         cpus=CPUSet(online),
         memory_kib=sum(node.memory_kib for node in nodes),
         kind="dram",
         free_kib=sum(free) if free else None,
+        reclaimable_kib=sum(reclaimable) if reclaimable else None,
         huge_pages=tuple(pools[size] for size in sorted(pools)),
     )
     return Memory((node,), None, True, (reason,))

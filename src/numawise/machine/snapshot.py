@@ -28,6 +28,8 @@ _CPUINFO_KEYS = frozenset(
     ("processor", "model name", "vendor_id", "physical id", "core id", "cpu", "Processor", "CPU architecture")
 )
 
+_MEMINFO_KEYS = frozenset(("MemTotal", "MemFree", "Active(file)", "Inactive(file)", "SReclaimable"))
+
 
 def save(path: str | os.PathLike[str], root: str | os.PathLike[str] = "/") -> Topology:
     """Write the machine behind `root` to `path` (a `.tar.gz`) and return it; `read(path)` gives the same
@@ -79,7 +81,7 @@ def _without_the_rest(path: str, text: str) -> str:
     if path == "proc/stat":
         return _lines(text, lambda line: line.startswith("cpu"))
     if path.endswith("/meminfo"):
-        return _lines(text, lambda line: "MemTotal:" in line or "MemFree:" in line)
+        return _lines(text, lambda line: line.partition(":")[0].rpartition(" ")[2] in _MEMINFO_KEYS)
     if path.endswith("/uevent"):
         return _lines(text, lambda line: line.startswith(("PCI_CLASS=", "PCI_ID=")))
     if path.endswith("/numa_status"):
