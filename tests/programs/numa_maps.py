@@ -14,15 +14,16 @@ import sys
 from collections import Counter
 
 PAGES = re.compile(r"^N(\d+)=(\d+)$")
+EVERYWHERE = range(1 << 64)
 
 
-def kib_by_node(pid: int | str, word: str = "") -> dict[int, int]:
-    """KiB on each node; huge pages count with their own size (`kernelpagesize_kB`)."""
+def kib_by_node(pid: int | str, word: str = "", within: range = EVERYWHERE) -> dict[int, int]:
+    """KiB on each node, of mappings that begin `within` these addresses; huge pages count by size."""
     total: Counter[int] = Counter()
     with open(f"/proc/{pid}/numa_maps", encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            if word in line:
-                fields = line.split()
+            fields = line.split()
+            if word in line and int(fields[0], 16) in within:
                 size = next(
                     (int(f.partition("=")[2]) for f in fields if f.startswith("kernelpagesize_kB=")), 4
                 )
@@ -33,9 +34,9 @@ def kib_by_node(pid: int | str, word: str = "") -> dict[int, int]:
     return dict(total)
 
 
-def shares(pid: int | str, word: str = "") -> dict[int, float]:
+def shares(pid: int | str, word: str = "", within: range = EVERYWHERE) -> dict[int, float]:
     """Share of the process's resident memory on each node, from 0 to 1."""
-    kib = kib_by_node(pid, word)
+    kib = kib_by_node(pid, word, within)
     total = sum(kib.values())
     return {node: amount / total for node, amount in sorted(kib.items())} if total else {}
 
