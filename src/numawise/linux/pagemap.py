@@ -31,10 +31,10 @@ _ENTRIES_A_READ = 4096
 
 
 class Pagemap:
-    """An open `/proc/PID/pagemap`; close it, or use it in a `with`."""
+    """The page tables of a process (0: this one); to be used in a `with`."""
 
     def __init__(self, pid: int) -> None:
-        self._fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = os.open(f"/proc/{pid or 'self'}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         self._can_scan = True
 
     def __enter__(self) -> Pagemap:

@@ -94,7 +94,7 @@ class _Buffer(ctypes.Structure):
 
     _fields_ = (
         ("buf", ctypes.c_void_p),
-        ("obj", ctypes.py_object),
+        ("obj", ctypes.c_void_p),
         ("len", ctypes.c_ssize_t),
         ("itemsize", ctypes.c_ssize_t),
         ("readonly", ctypes.c_int),
@@ -119,7 +119,9 @@ def _buffer_layout(array: Any) -> Layout:
             "address= and length="
         ) from None
     try:
-        shape, strides = tuple(view.shape[: view.ndim]), tuple(view.strides[: view.ndim])
+        shape = tuple(view.shape[: view.ndim]) if view.shape else ()
+        # ctypes' own arrays leave the strides out.
+        strides = tuple(view.strides[: view.ndim]) if view.strides else _contiguous(shape, view.itemsize)
         return Layout(view.buf or 0, view.itemsize, shape, strides)
     finally:
         ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))

@@ -58,6 +58,8 @@ def residency(
             raise UsageError("give an array, or pid=, or address= and length=, not several of them")
         if isinstance(target, int):
             raise UsageError(f"write pid={target} to look at a process, address= and length= for a range")
+        if exact:
+            raise UsageError("exact=True counts whole processes; an array is always sampled")
         return _frame_residency(0, frame_of(layout_of(target)), pages, seed)
     if address is not None or length is not None:
         if address is None or length is None:
