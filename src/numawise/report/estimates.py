@@ -1,16 +1,17 @@
 """The figures behind the charts: how each candidate did against the default, and how the pairs added up.
 
 These describe; the verdict is the experiment's own. The race is a table of candidates by blocks (a block is
-one round through all candidates still in the race), taken apart by median polish (Tukey, "Exploratory Data
-Analysis", 1977, chapter 10): log of time = candidate + block + rest. Drift of the machine goes into the
-blocks.
+one round through all candidates still in the race), taken apart as log of time = candidate + block + rest by
+least squares with the outliers among the rests pulled in (Huber, "Robust Statistics", 1981, section 7.8).
+Drift of the machine goes into the blocks.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -18,7 +19,8 @@ import msgspec
 from numawise.experiment.records import Outcome, Study, Trial
 from numawise.experiment.sequential import estimate
 
-_ROUNDS = 30  # median polish settles in a handful
+_ROUNDS = 12
+_ROUNDING = 1e-12
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -206,53 +208,59 @@ def blocks_of(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 class _Fit:
-    """log cost = candidate + block + rest, by median polish."""
+    """log cost = candidate + block + rest."""
 
     def __init__(self, trials: Sequence[Trial], study: Study) -> None:
         self.blocks = blocks_of(trials)
-        logs = [[(t.candidate, math.log(cost(t, study))) for t in block] for block in self.blocks]
-        runs: dict[str, list[tuple[int, float]]] = {}
-        for i, block in enumerate(logs):
-            for name, value in block:
-                runs.setdefault(name, []).append((i, value))
-        self.runs = runs
-        self.block_effects = [0.0] * len(logs)
-        self.candidate_effects = {name: statistics.median(v for _, v in own) for name, own in runs.items()}
-        for _ in range(_ROUNDS):
-            self.block_effects = [
-                statistics.median(value - self.candidate_effects[name] for name, value in block)
-                for block in logs
-            ]
-            self.candidate_effects = {
-                name: statistics.median(value - self.block_effects[i] for i, value in own)
-                for name, own in runs.items()
-            }
-        self._spread, self._freedom = self._scatter(runs)
-
-    def _scatter(self, runs: Mapping[str, list[tuple[int, float]]]) -> tuple[float | None, int]:
-        """Robust standard deviation of one run, from candidates that ran at least twice, and its freedom."""
-        rests = [
-            abs(value - self.block_effects[i] - self.candidate_effects[name])
-            * math.sqrt(len(own) / (len(own) - 1))
-            for name, own in runs.items()
-            if len(own) > 1
-            for i, value in own
+        found = [
+            (i, t.candidate, math.log(cost(t, study))) for i, block in enumerate(self.blocks) for t in block
         ]
-        freedom = sum(len(own) - 1 for own in runs.values()) - max(0, len(self.blocks) - 1)
-        return (1.4826 * statistics.median(rests), max(1, freedom)) if rests else (None, 0)
+        self.counts = Counter(name for _, name, _ in found)
+        self.block_effects = [0.0] * len(self.blocks)
+        self.candidate_effects = dict.fromkeys(self.counts, 0.0)
+        self._freedom = len(found) - len(self.counts) - len(self.blocks) + 1
+        self._spread: float | None = None
+        rests = [0.0] * len(found)
+        for _ in range(_ROUNDS):
+            # Outliers count as far as three standard deviations, judged by the rests of the round before.
+            limit = 3 * self._spread if self._spread else math.inf
+            pulled = [
+                (i, name, value - rest + min(max(rest, -limit), limit))
+                for (i, name, value), rest in zip(found, rests, strict=True)
+            ]
+            self._fit(pulled)
+            rests = [value - self.block_effects[i] - self.candidate_effects[name] for i, name, value in found]
+            self._spread = self._scatter(rests)
+
+    def _fit(self, values: Sequence[tuple[int, str, float]]) -> None:
+        """Least squares of a two-way table, by turns."""
+        for _ in range(_ROUNDS):
+            sums = [0.0] * len(self.blocks)
+            for i, name, value in values:
+                sums[i] += value - self.candidate_effects[name]
+            self.block_effects = [total / len(block) for total, block in zip(sums, self.blocks, strict=True)]
+            totals = dict.fromkeys(self.counts, 0.0)
+            for i, name, value in values:
+                totals[name] += value - self.block_effects[i]
+            self.candidate_effects = {name: total / self.counts[name] for name, total in totals.items()}
+
+    def _scatter(self, rests: Sequence[float]) -> float | None:
+        """Standard deviation of one run, by the median absolute rest; None when nothing was run twice."""
+        # A candidate that ran once has no rest: the fit goes through it.
+        left = [abs(rest) for rest in rests if abs(rest) > _ROUNDING]
+        if self._freedom < 1 or not left:
+            return None
+        return 1.4826 * statistics.median(left) * math.sqrt(max(1.0, len(left) / self._freedom))
 
     def against(self, name: str, reference: str) -> tuple[float | None, float | None, float | None]:
-        """Ratio and 95% interval (Student's t, a median's variance being pi/2 of a mean's)."""
-        if name not in self.runs or reference not in self.runs:
+        """Ratio and 95% interval (Student's t)."""
+        if name not in self.counts or reference not in self.counts:
             return None, None, None
         difference = self.candidate_effects[name] - self.candidate_effects[reference]
         if self._spread is None or name == reference:
             return math.exp(difference), None, None
-        variance = sum(
-            (math.pi / 2 if len(own) > 2 else 1.0) / len(own)
-            for own in (self.runs[name], self.runs[reference])
-        )
-        half = _t_quantile(0.975, self._freedom) * self._spread * math.sqrt(variance)
+        error = self._spread * math.sqrt(1 / self.counts[name] + 1 / self.counts[reference])
+        half = _t_quantile(0.975, self._freedom) * error
         return math.exp(difference), math.exp(difference - half), math.exp(difference + half)
 
 

@@ -242,7 +242,8 @@ def _relative(ratio: float) -> str:
 
 
 def _svg(text: str) -> Markup:
-    return Markup(text)  # noqa: S704 - made by charts and machine_svg, which escape what they are given
+    # Made by charts and machine_svg, which escape what they are given but keep characters HTML cannot hold.
+    return Markup(words.without_controls(text))  # noqa: S704
 
 
 def _finalize(value: object) -> object:

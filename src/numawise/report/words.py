@@ -18,7 +18,7 @@ from numawise.placement.values import MemoryPolicy
 
 Tone = Literal["good", "same", "bad", "open"]
 
-_ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _UNBOUNDED = 1e6  # ratios beyond this are the edge of floating point, not speed
 
@@ -211,7 +211,12 @@ def clean(text: str) -> str:
     >>> clean("\x1b[31mred\x1b[0m\tand\x00 plain")
     'red\tand plain'
     """
-    return _CONTROLS.sub("", _ESCAPE_SEQUENCES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+    return without_controls(_ESCAPE_SEQUENCES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def without_controls(text: str) -> str:
+    """`text` less the characters that have no shape but an effect."""
+    return _CONTROLS.sub("", text)
 
 
 def _tune_words(study: Study, outcome: Outcome) -> Words:
