@@ -26,7 +26,9 @@ def test_the_default_comes_first_and_changes_nothing() -> None:
 
 
 def test_two_nodes_offer_every_policy() -> None:
-    names = {c.policy for c in enumerate_candidates(two_sockets(weighted=True), (*COMMAND, "{rank}"), Space())}
+    names = {
+        c.policy for c in enumerate_candidates(two_sockets(weighted=True), (*COMMAND, "{rank}"), Space())
+    }
     assert names == {"default", "bind", "preferred", "interleave", "weighted-interleave", "per-node"}
 
 
@@ -41,7 +43,7 @@ def test_local_is_the_default_unless_the_caller_has_another_policy() -> None:
     space = Space(policies=("default", "local"), threads=(32,))
     plain = enumerate_candidates(two_sockets(), COMMAND, space)
     assert [c.policy for c in plain if c.thp == "default" and c.smt] == ["default", "default"]
-    inherited = enumerate_candidates(two_sockets(), COMMAND, space, MemoryPolicy("bind", (0,)))
+    inherited = enumerate_candidates(two_sockets(), COMMAND, space, inherited=MemoryPolicy("bind", (0,)))
     assert "local" in {c.policy for c in inherited}
 
 
@@ -95,7 +97,9 @@ def test_asking_for_what_leaves_nothing_is_an_error() -> None:
     cores=st.integers(1, 40),
     smt=st.booleans(),
     cpuless=st.booleans(),
-    words=st.sampled_from([(), ("{threads}",), ("{workers}", "{threads}"), ("{rank}",), ("{workers}", "{rank}")]),
+    words=st.sampled_from(
+        [(), ("{threads}",), ("{workers}", "{threads}"), ("{rank}",), ("{workers}", "{rank}")]
+    ),
     thp=st.sampled_from(["always", "madvise", "never"]),
 )
 def test_any_machine_gives_a_bounded_list_without_doubles(

@@ -85,6 +85,9 @@ class Study(msgspec.Struct, frozen=True):
     delta: float = 0.02
     created: float = 0.0
     numawise_version: str = ""
+    timeout_s: float | None = None
+    cold_files: tuple[str, ...] = ()
+    """Files whose page cache is dropped before each trial."""
     settings: dict[str, str] = {}
     """Of the machine when the study began, for the report: kernel, frequency governor, NUMA balancing and the like."""
     version: int = 1

@@ -15,9 +15,8 @@ import msgspec
 
 from numawise.errors import NotPermittedError, UsageError
 from numawise.experiment.records import Candidate
-from numawise.linux.cpuset import CPUSet
 from numawise.machine.codec import to_json
-from numawise.machine.topology import Topology
+from numawise.machine.topology import Allowed, Topology
 from numawise.placement.fill import mentions
 from numawise.placement.plan import plan
 from numawise.placement.request import Request
@@ -37,7 +36,6 @@ class Space(msgspec.Struct, frozen=True):
     smt: tuple[bool, ...] | None = None
     thp: tuple[HugePageMode, ...] | None = None
     memory_per_worker_kib: int | None = None
-    cpus: CPUSet | None = None
     env: Mapping[str, str] = {}
 
 
@@ -52,14 +50,21 @@ class _Choice(msgspec.Struct, frozen=True):
 
 
 def enumerate_candidates(
-    topology: Topology, command: Sequence[str], space: Space, inherited: MemoryPolicy = MemoryPolicy()
+    topology: Topology,
+    command: Sequence[str],
+    space: Space,
+    *,
+    inherited: MemoryPolicy = MemoryPolicy(),
+    within: Allowed | None = None,
 ) -> tuple[Candidate, ...]:
     """All candidates worth trying, the default first, no placement twice, at most MOST_CANDIDATES.
 
-    `inherited` is the memory policy of the caller, which the default keeps. Raises UsageError when nothing but the
-    default is left by what was asked for.
+    `inherited` is the memory policy of the caller, which the default keeps; `within` narrows what the others may use.
+    Raises UsageError when nothing but the default is left by what was asked for.
     """
-    default = default_candidate(topology, command, space)
+    default = default_candidate(topology, space)
+    if within is not None:
+        topology = msgspec.structs.replace(topology, allowed=within)
     found = {_key(default.plan, topology, inherited): default}
     for choice in sorted(_choices(topology, command, space), key=lambda choice: choice.cost):
         try:
@@ -83,15 +88,14 @@ def enumerate_candidates(
     return tuple(found.values())
 
 
-def default_candidate(topology: Topology, command: Sequence[str], space: Space) -> Candidate:
+def default_candidate(topology: Topology, space: Space) -> Candidate:
     """The program as it is run today: CPUs, policy and threads untouched.
 
     Environment variables that are to carry `{workers}` or `{threads}` stay unset, so that the program's own default
     holds; placeholders in the command itself get one worker and all CPUs.
     """
     texts = {name: text for name, text in space.env.items() if not mentions(text, "workers", "threads")}
-    placed = plan(topology, Request(cpus=space.cpus, env=texts, told_workers=1))
-    del command
+    placed = plan(topology, Request(env=texts, told_workers=1))
     return Candidate(name="default", plan=placed)
 
 
@@ -103,9 +107,7 @@ def _choices(topology: Topology, command: Sequence[str], space: Space) -> Iterat
     smts = space.smt or ((True, False) if smt_there else (True,))
     thps = space.thp or _thp_modes(topology)
     for (policy, label, wish), smt, thp in itertools.product(_policies(topology, space, splits=splits), smts, thps):
-        base = msgspec.structs.replace(
-            wish, smt=smt, thp=thp, env=dict(space.env), cpus=space.cpus if space.cpus is not None else wish.cpus
-        )
+        base = msgspec.structs.replace(wish, smt=smt, thp=thp, env=dict(space.env))
         for workers, threads, step in _counts(topology, base, space, tells_workers, tells_threads):
             request = msgspec.structs.replace(base, told_workers=workers, threads=threads)
             cost = step + (not smt) + 2 * (thp != "default") + _POLICY_COST[policy]
@@ -218,7 +220,8 @@ def _thp_modes(topology: Topology) -> tuple[HugePageMode, ...]:
 
 def _label(policy: str, workers: int | None, threads: int | None, smt: bool, thp: str) -> str:
     size = f"{workers}x{threads}" if workers is not None else f"{threads} threads" if threads is not None else ""
-    return " ".join(part for part in (policy, size, "" if smt else "no-smt", "" if thp == "default" else f"thp-{thp}") if part)
+    name = "" if policy == "default" and (size or not smt or thp != "default") else policy
+    return " ".join(part for part in (name, size, "" if smt else "no-smt", "" if thp == "default" else f"thp-{thp}") if part)
 
 
 def _key(placed: Plan, topology: Topology, inherited: MemoryPolicy) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -35,22 +35,26 @@ class Conditions(msgspec.Struct, frozen=True):
 
 
 def run_trial(
-    number: int, candidate: Candidate, phase: Literal["race", "final", "pair"], conditions: Conditions
-) -> tuple[Trial, tuple[Process, ...]]:
-    """Run the command under `candidate`; the trial as it went, and the processes it had.
+    number: int,
+    candidate: Candidate,
+    phase: Literal["race", "final", "pair"],
+    conditions: Conditions,
+    started: Callable[[Process], None] = lambda _: None,
+) -> Trial:
+    """Run the command under `candidate`; `started` is told each process the moment it runs.
 
     Raises KeyboardInterrupt when somebody interrupts it, NumawiseError when it cannot be started at all.
     """
     for path in conditions.cold_files:
         drop_page_cache(Path(path))
-    kept, watcher, processes = Kept(), Watcher(conditions.topology), []  # type: ignore[var-annotated]
-    started = time.time()
+    kept, watcher = Kept(), Watcher(conditions.topology)
+    began = time.time()
     end = supervise(
         candidate.plan,
         conditions.command,
         conditions.topology,
         sink=kept,
-        started=processes.append,
+        started=started,
         look=watcher.look,
         timeout_s=conditions.timeout_s,
         grace_s=2.0,
@@ -63,23 +67,22 @@ def run_trial(
     seconds = max(ended.seconds for ended in end.ends)
     status, value, why = _judge(end, outputs, conditions, seconds)
     proofs = tuple(watcher.proofs.values())
-    trial = Trial(
+    return Trial(
         number=number,
         candidate=candidate.name,
         phase=phase,
         status=status,
         value=value,
         seconds=seconds,
-        started=started,
+        started=began,
         exit_code=end.exit_code,
         tail=why,
         residency=_pooled(proofs),
         on_target=_on_target(proofs),
         sampled_pages=sum(proof.sampled_pages for proof in proofs),
         cpus_used=CPUSet(cpu for proof in proofs for cpu in proof.cpus_used),
-        notes=tuple(dict.fromkeys(step for process in processes for step in process.steps)),
+        notes=tuple(dict.fromkeys(step for ended in end.ends for step in ended.process.steps)),
     )
-    return trial, tuple(processes)
 
 
 def drop_page_cache(path: Path) -> None:

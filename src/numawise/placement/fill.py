@@ -1,11 +1,11 @@
-"""Filling `{node} {rank} {threads} {workers} {port} {gpu}` into a command or an environment variable, per process."""
+"""Filling `{node} {rank} {ranks} {threads} {workers} {port} {gpu}` into a command or an environment variable, per process."""
 
 from __future__ import annotations
 
 from numawise.errors import UsageError
 from numawise.placement.values import Placement
 
-PLACEHOLDERS = ("node", "gpu", "rank", "threads", "workers", "port")
+PLACEHOLDERS = ("node", "gpu", "rank", "ranks", "threads", "workers", "port")
 
 
 def mentions(text: str, *names: str) -> bool:
@@ -24,7 +24,7 @@ def fill(text: str, placement: Placement, port: int | None = None) -> str:
     placeholder that has no value here.
 
     >>> from numawise.linux.cpuset import CPUSet
-    >>> fill('{rank}/{workers} {"a": 1}', Placement(rank=1, cpus=CPUSet([2]), workers=2))
+    >>> fill('{rank}/{ranks} {"a": 1}', Placement(rank=1, cpus=CPUSet([2]), ranks=2))
     '1/2 {"a": 1}'
     """
     if "{" not in text:
@@ -33,6 +33,7 @@ def fill(text: str, placement: Placement, port: int | None = None) -> str:
         "node": placement.node,
         "gpu": placement.devices[0] if placement.devices else None,
         "rank": placement.rank,
+        "ranks": placement.ranks,
         "threads": placement.threads if placement.threads is not None else len(placement.cpus),
         "workers": placement.workers if placement.workers is not None else 1,
         "port": port + placement.rank if port is not None else None,

@@ -33,7 +33,7 @@ def plan(topology: Topology, request: Request) -> Plan:
     ...     smt_siblings=tuple(CPUSet([c]) for c in range(4)),
     ... )
     >>> plan(machine, Request(nodes=(1,))).placements[0]
-    Placement(rank=0, cpus=CPUSet('2-3'), memory=MemoryPolicy(mode='bind', nodes=(1,)), devices=(), threads=None, workers=1, env={}, node=1, thp='default')
+    Placement(rank=0, cpus=CPUSet('2-3'), memory=MemoryPolicy(mode='bind', nodes=(1,)), devices=(), threads=None, workers=1, ranks=1, env={}, node=1, thp='default')
     """
     _check_counts(request)
     cpus = _selected_cpus(topology, request)
@@ -129,6 +129,7 @@ def _placement(
         memory=_memory(topology, request, unit, cpus, spread=spread),
         threads=threads,
         workers=request.told_workers or workers,
+        ranks=workers,
         env=env,
         node=unit.node,
         thp=request.thp,

@@ -40,7 +40,7 @@ class Request(msgspec.Struct, frozen=True):
     size_kib: int | None = None
     """Memory that each process is going to need."""
     env: dict[str, str] = {}
-    """Set for every process; `{node} {rank} {threads} {workers} {port}` are filled in."""
+    """Set for every process; `{node} {rank} {ranks} {threads} {workers} {port}` are filled in."""
     port: int | None = None
     """Port of rank 0; the others count up from it."""
 

@@ -32,6 +32,8 @@ class Placement(msgspec.Struct, frozen=True):
     """Compute threads the process is told to use (through the environment); None: its own choice."""
     workers: int | None = None
     """What `{workers}` stands for: processes of the launch, or workers the program is told to start itself."""
+    ranks: int = 1
+    """How many processes the launch has: what `{ranks}` stands for."""
     env: dict[str, str] = {}
     node: int | None = None
     """The node that `{node}` in the command stands for; None when the placement spans several."""

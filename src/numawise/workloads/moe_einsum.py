@@ -27,7 +27,10 @@ WORKLOAD = Workload(
     name="moe_einsum",
     summary="Experts of a Mixtral-like layer with NumPy einsum, 130 MiB of weights a worker",
     module="numawise.workloads.moe_einsum",
-    arguments=("--threads", "{threads}", "--workers", "{workers}", "--no-limit"),
+    arguments=(
+        *("--threads", "{threads}", "--workers", "{workers}"),
+        *("--rank", "{rank}", "--ranks", "{ranks}", "--no-limit"),
+    ),
     metric="json:seconds",
     memory_per_worker_mib=256,
 )

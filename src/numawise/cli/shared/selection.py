@@ -57,7 +57,7 @@ SELECTION = (
     Option(("--size",), "SIZE", "memory each process needs, such as 200G; refused when it cannot fit"),
     Option(("--profile",), "NAME", "the placement that tune saved under this name"),
     Option(
-        ("--env",), "K=V", "environment of the processes; {node} {rank} {threads} {workers} {port} are filled in", True
+        ("--env",), "K=V", "environment of the processes; {node} {rank} {ranks} {threads} {workers} {port} are filled in", True
     ),
     Option(("--port",), "PORT", "{port} of the first process; the others count up"),
 )

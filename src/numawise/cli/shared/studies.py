@@ -1,0 +1,174 @@
+"""What compare and tune share: the options of a study, running it with a progress line, showing how it ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from numawise.cli.shared.options import json_option
+from numawise.errors import UsageError
+from numawise.experiment.metric import Metric, check_metric
+from numawise.experiment.records import Candidate, Outcome, Study
+from numawise.experiment.store import Store
+from numawise.experiment.study import Progress, run_study
+from numawise.machine.codec import to_json
+from numawise.machine.topology import Topology
+from numawise.report.words import duration_text
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class StudyOptions(msgspec.Struct, frozen=True):
+    """The shared options, as given."""
+
+    metric: str
+    maximize: bool
+    alpha: float
+    delta: float
+    seed: int
+    timeout: float | None
+    cold: tuple[str, ...]
+    resume: bool
+    html: Path | None
+    csv: Path | None
+    quiet: bool
+    as_json: bool
+
+
+def study_options(function: F) -> F:
+    """Decorate a command with the shared options; `take_study_options` gathers them."""
+    file = click.Path(path_type=Path, dir_okay=False)
+    for option in (
+        json_option,
+        click.option("--quiet", "-q", is_flag=True, help="No progress line."),
+        click.option("--csv", type=file, metavar="FILE", help="Write every trial to FILE."),
+        click.option("--html", type=file, metavar="FILE", help="Write the report to FILE (default: kept beside the run)."),
+        click.option("--resume", is_flag=True, help="Go on with the newest run of this command that was cut short."),
+        click.option("--cold", multiple=True, metavar="FILE", help="Drop FILE's page cache before each trial."),
+        click.option("--timeout", type=click.FloatRange(min=0.01), metavar="S", help="Stop a trial after S seconds: it failed."),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random order."),
+        click.option("--delta", type=click.FloatRange(0, 1, min_open=True), default=0.02, show_default=True, help="Differences up to this share do not matter."),
+        click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True, help="Chance of a false alarm."),
+        click.option("--maximize", is_flag=True, help="The metric is better when it is higher."),
+        click.option("--metric", default="", metavar="REGEX|json:KEY", help="A number in the output (first group, last match) instead of wall time."),
+    ):
+        function = option(function)
+    return function
+
+
+def take_study_options(given: dict[str, Any]) -> StudyOptions:
+    """Remove the shared options from a command's keyword arguments. Raises UsageError for a metric that cannot be."""
+    options = StudyOptions(**{name: given.pop(name) for name in StudyOptions.__struct_fields__})
+    check_metric(Metric(options.metric, options.maximize))
+    return options
+
+
+def begin_or_resume(
+    store: Store,
+    kind: str,
+    command: Sequence[str],
+    options: StudyOptions,
+    make: Callable[[], tuple[tuple[Candidate, ...], Topology, int]],
+) -> Study:
+    """The study to run: the newest unfinished one of this command with --resume, else a new one that `make` lays out.
+
+    `make` gives the candidates (the default first), the machine and the budget. Raises UsageError when there is nothing
+    to resume.
+    """
+    if options.resume:
+        unfinished = store.unfinished(kind=kind, command=tuple(command))
+        if not unfinished:
+            raise UsageError(f"no {kind} of this command was cut short; start one without --resume")
+        return unfinished[0]
+    import time
+
+    from numawise.experiment.settings import read_settings
+    from numawise.experiment.store import new_id
+
+    candidates, topology, budget = make()
+    created = time.time()
+    study = Study(
+        id=new_id(created),
+        kind="tune" if kind == "tune" else "compare",
+        command=tuple(command),
+        candidates=candidates,
+        default=candidates[0].name,
+        topology=topology,
+        seed=options.seed,
+        budget=budget,
+        metric=options.metric,
+        maximize=options.maximize,
+        alpha=options.alpha,
+        delta=options.delta,
+        created=created,
+        numawise_version=_version(),
+        timeout_s=options.timeout,
+        cold_files=tuple(str(Path(path).absolute()) for path in options.cold),
+        settings=read_settings(),
+    )
+    store.create(study)
+    return study
+
+
+def carry_out(store: Store, study: Study, options: StudyOptions) -> Outcome:
+    """Run the study with a progress line on a terminal; on an interruption, say how to go on."""
+    with store.claim(study.id):
+        try:
+            return run_study(study, store, _Line(quiet=options.quiet or not sys.stderr.isatty()))
+        except KeyboardInterrupt:
+            kept = len(store.trials(study.id))
+            click.echo(f"\nnumawise: {kept} trials are kept; go on with the same command and --resume", err=True)
+            raise
+
+
+def show(store: Store, study: Study, outcome: Outcome, options: StudyOptions, as_json: dict[str, Any]) -> None:
+    """Write the report and the table, print JSON or the summary."""
+    from numawise.experiment.home import ensure_folder
+    from numawise.report import csv, html, terminal
+
+    trials = store.trials(study.id)
+    page = options.html or ensure_folder(store.path.parent / "reports") / f"{study.id}.html"
+    html.write(page, study, trials, outcome)
+    if options.csv is not None:
+        csv.write(options.csv, study, trials)
+    if options.as_json:
+        click.echo(to_json(as_json, indent=2))
+    else:
+        terminal.show(study, trials, outcome, report=page)
+
+
+class _Line:
+    """One line that is written over and over: which trial, of how many at most, and how long that can take."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def __call__(self, progress: Progress) -> None:
+        if self._quiet:
+            return
+        left = "" if progress.seconds_left is None else f", at most {duration_text(progress.seconds_left)} left"
+        stage = {"race": "finding the best", "final": "best against default", "pair": "comparing"}[progress.phase]
+        filled = 24 * progress.done // max(1, progress.at_most)
+        bar = "━" * filled + "─" * (24 - filled)
+        line = f"{bar} {progress.done}/{progress.at_most} {stage}: {progress.candidate}{left}"
+        end = "" if progress.trial is None or progress.done < progress.at_most else "\n"
+        width = _columns()
+        sys.stderr.write(f"\r\x1b[K{line[: width - 1]}{end}")
+        sys.stderr.flush()
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("numawise")
