@@ -1,4 +1,4 @@
-"""Machines as files: `/sys` and `/proc` trees of any shape, in a folder or a tar archive, as kernels write them."""
+"""Machines as files: `/sys` and `/proc` trees as kernels write them, in a folder or a tar archive."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Tree:
             link.symlink_to(target)
         return str(path)
 
-    def archive(self, path: Path, *, top: str = "./", format: int = tarfile.GNU_FORMAT) -> str:
+    def archive(self, path: Path, *, top: str = "./", form: int = tarfile.GNU_FORMAT) -> str:
         """Write the tree as a tar archive, gzipped if the name says so."""
-        with tarfile.open(path, "w:gz" if path.name.endswith(("gz", "tgz")) else "w", format=format) as tar:
+        with tarfile.open(path, "w:gz" if path.name.endswith(("gz", "tgz")) else "w", format=form) as tar:
             for name, text in self.files.items():
                 member = tarfile.TarInfo(top + name)
                 member.size = len(text.encode())
@@ -45,7 +45,9 @@ class Tree:
                 tar.addfile(member)
         return str(path)
 
-    def node(self, number: int, cpus: Iterable[int], *, memory_kib: int = 1 << 20, free_kib: int = 1 << 19) -> None:
+    def node(
+        self, number: int, cpus: Iterable[int], *, memory_kib: int = 1 << 20, free_kib: int = 1 << 19
+    ) -> None:
         """One node directory."""
         folder = f"{NODE}/node{number}"
         self.files[f"{folder}/cpulist"] = f"{CPUSet(cpus)}\n"
@@ -58,7 +60,9 @@ class Tree:
         for number, row in rows.items():
             self.files[f"{NODE}/node{number}/distance"] = " ".join(map(str, row)) + "\n"
 
-    def hmat(self, number: int, initiators: Iterable[int], *, latency: int, bandwidth: int, level: int = 0) -> None:
+    def hmat(
+        self, number: int, initiators: Iterable[int], *, latency: int, bandwidth: int, level: int = 0
+    ) -> None:
         """What the firmware claims for one node's memory."""
         folder = f"{NODE}/node{number}/access{level}/initiators"
         for name, value in (("latency", latency), ("bandwidth", bandwidth)):
@@ -66,7 +70,9 @@ class Tree:
         for initiator in initiators:
             self.links[f"{folder}/node{initiator}"] = f"../../../node{initiator}"
 
-    def device(self, address: str, class_code: int, vendor: int, device: int, node: int, **files: str) -> None:
+    def device(
+        self, address: str, class_code: int, vendor: int, device: int, node: int, **files: str
+    ) -> None:
         """One PCI function. `files`: others of its folder, `/` written as two underscores."""
         folder = f"sys/bus/pci/devices/{address}"
         self.files[f"{folder}/class"] = f"0x{class_code:06x}\n"
@@ -78,9 +84,14 @@ class Tree:
 
 
 def machine(
-    *, nodes: int = 2, cores_per_node: int = 4, threads: int = 2, l3_cores: int | None = None, node_ids: tuple[int, ...] = ()
+    *,
+    nodes: int = 2,
+    cores_per_node: int = 4,
+    threads: int = 2,
+    l3_cores: int | None = None,
+    node_ids: tuple[int, ...] = (),
 ) -> Tree:
-    """A healthy machine numbered as Linux does: first threads of all cores, then their siblings; a socket a node."""
+    """A healthy machine, a socket a node, numbered as usual: first threads of all cores, then siblings."""
     tree, ids = Tree(), node_ids or tuple(range(nodes))
     cores = nodes * cores_per_node
     l3_cores = l3_cores or cores_per_node
@@ -91,7 +102,9 @@ def machine(
         package = core // cores_per_node
         package_first = package * cores_per_node
         package_cpus = CPUSet(
-            c + cores * t for c in range(package_first, package_first + cores_per_node) for t in range(threads)
+            c + cores * t
+            for c in range(package_first, package_first + cores_per_node)
+            for t in range(threads)
         )
         for cpu in siblings:
             topology, cache = f"{CPU}/cpu{cpu}/topology", f"{CPU}/cpu{cpu}/cache/index3"

@@ -11,7 +11,7 @@ import re
 from numawise.errors import UsageError
 from numawise.linux.cpuset import CPUSet
 
-_MAC_IN_NAME = re.compile(r"^[a-z]{2}x[0-9a-f]{12}$")
+_MAC_IN_NAME = re.compile(r"^[a-z]{2}x[0-9a-f]{12,16}$")
 
 
 def parse_list(text: str | None) -> frozenset[int] | None:

@@ -14,6 +14,7 @@ from numawise.machine.root import READ_LIMIT, Root, text_of
 
 _BLOCK = 512
 _STREAM_LIMIT = 512 << 20
+_STREAMS_LIMIT = 1000  # concatenated; gzip itself writes one
 _MEMBER_LIMIT = 500_000
 _GZIP = b"\x1f\x8b"
 
@@ -149,8 +150,11 @@ class ArchiveRoot(Root):
 
 
 def _gunzip(name: str, raw: bytes) -> bytes:
-    pieces, total = [], 0
+    pieces, total, streams = [], 0, 0
     while raw.startswith(_GZIP):
+        streams += 1
+        if streams > _STREAMS_LIMIT:
+            raise SnapshotError(f"{name}: refused, {_STREAMS_LIMIT} gzip streams in one file")
         stream = zlib.decompressobj(wbits=31)
         while not stream.eof:
             try:

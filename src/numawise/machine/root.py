@@ -162,7 +162,7 @@ def open_root(root: str | os.PathLike[str]) -> Root:
     return ArchiveRoot(name, read_file(name))
 
 
-def read_file(name: str, limit: int = 256 << 20) -> bytes:
+def read_file(name: str, limit: int = 64 << 20) -> bytes:
     """The bytes of a regular file a person named. Raises SnapshotError that names it."""
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

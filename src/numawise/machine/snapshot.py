@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from numawise.linux.cpuset import format_list
 from numawise.linux.files import write_atomically
+from numawise.linux.sysfs import embeds_mac_address
 from numawise.machine.allowed import asked
 from numawise.machine.reader import FACTS, FACTS_VERSION, Facts, read_tree
 from numawise.machine.root import READ_LIMIT, Root, open_root
@@ -66,7 +67,7 @@ class _Recorder(Root):
     def names(self, path: str, prefix: str = "") -> list[str]:
         found = self._inner.names(path, prefix)
         if not _PERSONAL.match(path):
-            self.folders.update(f"{path}/{name}" for name in found)
+            self.folders.update(f"{path}/{name}" for name in found if not embeds_mac_address(name))
         return found
 
 

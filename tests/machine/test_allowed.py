@@ -1,0 +1,120 @@
+"""What a process may use: by affinity, status, cgroup version 1 and 2, and the old cpuset file system."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from trees import Tree, machine
+
+from numawise.machine import read
+
+
+def allowed(tree: Tree, path: Path) -> tuple[str, tuple[int, ...]]:
+    found = read(tree.folder(path)).allowed
+    return str(found.cpus), found.nodes
+
+
+def base() -> Tree:
+    return machine(nodes=4, cores_per_node=2, threads=1)  # CPUs 0-7
+
+
+def test_nothing_said(tmp_path: Path) -> None:
+    assert allowed(base(), tmp_path) == ("0-7", (0, 1, 2, 3))
+
+
+def test_status(tmp_path: Path) -> None:
+    tree = base()
+    tree.files["proc/self/status"] = "Name:\tx\nCpus_allowed_list:\t2-5\nMems_allowed_list:\t1-2,7\n"
+    assert allowed(tree, tmp_path) == ("2-5", (1, 2))
+
+
+MOUNT_V2 = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"
+
+
+def test_cgroup_v2(tmp_path: Path) -> None:
+    tree = base()
+    tree.files |= {
+        "proc/mounts": MOUNT_V2,
+        "proc/self/cgroup": "0::/jobs/7\n",
+        "sys/fs/cgroup/jobs/7/cpuset.cpus.effective": "1-3\n",
+        "sys/fs/cgroup/jobs/7/cpuset.mems.effective": "0-1\n",
+    }
+    assert allowed(tree, tmp_path) == ("1-3", (0, 1))
+
+
+def test_cgroup_v2_where_the_controller_is_on_for_an_ancestor(tmp_path: Path) -> None:
+    tree = base()
+    tree.files |= {
+        "proc/mounts": MOUNT_V2,
+        "proc/self/cgroup": "0::/jobs/7\n",
+        "sys/fs/cgroup/jobs/cpuset.cpus.effective": "4-5\n",
+        "sys/fs/cgroup/cpuset.mems.effective": "0-3\n",
+    }
+    assert allowed(tree, tmp_path) == ("4-5", (0, 1, 2, 3))
+
+
+@pytest.mark.parametrize("prefix", ["cpuset.", ""])
+@pytest.mark.parametrize("effective", [False, True])
+def test_cgroup_v1(tmp_path: Path, prefix: str, effective: bool) -> None:
+    tree = base()
+    options = "rw,cpuset" if prefix else "rw,cpuset,noprefix"
+    folder = "sys/fs/cgroup/my\\040set/job".replace("\\040", " ")
+    tree.files |= {
+        "proc/mounts": f"none /sys/fs/cgroup/my\\040set cgroup {options} 0 0\n{MOUNT_V2}",
+        "proc/self/cgroup": "3:memory:/other\n2:cpuset:/job\n0::/user.slice\n",
+        f"{folder}/{prefix}cpus": "0-6\n",
+        f"{folder}/{prefix}mems": "2\n",
+    }
+    if effective:
+        tree.files[f"{folder}/{prefix}effective_cpus"] = "0-3\n"
+    assert allowed(tree, tmp_path) == ("0-3" if effective else "0-6", (2,))
+
+
+def test_cpuset_file_system(tmp_path: Path) -> None:
+    tree = base()
+    tree.files |= {
+        "proc/mounts": "none /dev/cpuset cpuset rw 0 0\n",
+        "proc/self/cpuset": "/dummy\n",
+        "dev/cpuset/dummy/cpus": "0-3\n",
+        "dev/cpuset/dummy/mems": "1\n",
+    }
+    assert allowed(tree, tmp_path) == ("0-3", (1,))
+
+
+def test_offline_cpus_and_absent_nodes_are_never_allowed(tmp_path: Path) -> None:
+    tree = base()
+    tree.files["sys/devices/system/cpu/online"] = "0-5\n"
+    tree.files["proc/self/status"] = "Cpus_allowed_list:\t4-7\nMems_allowed_list:\t0-63\n"
+    assert allowed(tree, tmp_path) == ("4-5", (0, 1, 2, 3))
+
+
+def test_an_impossible_answer_is_told(tmp_path: Path) -> None:
+    tree = base()
+    tree.files["proc/self/status"] = "Cpus_allowed_list:\t90-91\nMems_allowed_list:\t50\n"
+    topology = read(tree.folder(tmp_path))
+    assert (str(topology.allowed.cpus), topology.allowed.nodes) == ("0-7", (0, 1, 2, 3))
+    assert [note.partition(" (")[0] for note in topology.notes] == ["the allowed CPUs", "the allowed nodes"]
+
+
+def test_a_group_path_that_climbs_stays_in_the_tree(tmp_path: Path) -> None:
+    tree = base()
+    tree.files |= {
+        "proc/mounts": MOUNT_V2,
+        "proc/self/cgroup": "0::/../../../../etc\n",
+        "sys/fs/cgroup/etc/cpuset.cpus.effective": "3\n",
+    }
+    assert allowed(tree, tmp_path)[0] == "3"
+
+
+def test_live_affinity() -> None:
+    everywhere = os.sched_getaffinity(0)
+    one = min(everywhere)
+    try:
+        os.sched_setaffinity(0, {one})
+        topology = read()
+        assert str(topology.allowed.cpus) == str(one)
+        assert set(topology.cpus) >= everywhere
+    finally:
+        os.sched_setaffinity(0, everywhere)
