@@ -172,8 +172,8 @@ def trial_chart(study: Study, trials: Sequence[Trial], outcome: Outcome | None) 
     def x_at(moment: float) -> float:
         return round(1 + 98 * (moment - first) / max(last - first, 1e-9), 3)
 
-    met = arms(study, trials, outcome)
-    parts = [_level(100 - scale.at(tick), value_text(tick, study), "grid") for tick in scale.value_ticks()]
+    met, unit = arms(study, trials, outcome), "" if study.metric else " s"
+    parts = [_level(100 - scale.at(tick), f"{tick:g}{unit}", "grid") for tick in scale.value_ticks()]
     finals = [t.started for t in trials if t.phase == "final"]
     if finals and len(finals) < len(trials):
         x = x_at(min(finals)) - 0.4
