@@ -31,9 +31,12 @@ def numawise(
     )
 
 
-def numawise_json(*words: str, prefix: Sequence[str] = (), timeout: float = 120) -> Any:
-    """Run a command that must succeed and prints JSON on stdout."""
-    done = numawise(*words, "--json", prefix=prefix, timeout=timeout)
+def numawise_json(
+    *words: str, prefix: Sequence[str] = (), command: Sequence[str] = (), timeout: float = 120
+) -> Any:
+    """Run a command that must succeed and prints JSON on stdout; `command` is the program after `--`."""
+    after = ["--", *command] if command else []
+    done = numawise(*words, "--json", *after, prefix=prefix, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
