@@ -92,13 +92,17 @@ class Watcher:
             residency=seen.anonymous,
             sampled_pages=seen.anonymous_pages,
             wanted_nodes=nodes,
-            on_target=_on_target(placement.memory, nodes, seen),
+            on_target=on_target(placement.memory, nodes, seen),
             threads=seen.threads,
             threads_outside=sum(1 for t in seen.threads if t.allowed - placement.cpus),
         )
 
 
-def _on_target(policy: MemoryPolicy, nodes: Sequence[int], seen: Residency) -> NodeShare | None:
+def on_target(policy: MemoryPolicy, nodes: Sequence[int], seen: Residency) -> NodeShare | None:
+    """The share of the memory that the placement controls that is where `policy` wants it: on `nodes`.
+
+    None when nothing is asked for, or nothing was seen.
+    """
     if not nodes or not seen.anonymous:
         return None
     if policy.mode != "interleave":

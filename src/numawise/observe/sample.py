@@ -22,7 +22,7 @@ from numawise.observe.frame import Frame, Span
 _BATCH = 1000  # addresses a call: the target must not wait for us
 _SPARSE_AFTER, _SPARSE = 2000, 16  # after so many draws, one hit in so many is too few
 _MOST_DRAWS = 200_000  # where resident pages cannot be listed; about 0.3 s
-_MOST_ENTRIES = 1 << 24  # pages (64 GiB of 4 KiB) whose pagemap entries are read one by one, about 0.3 s
+_MOST_ENTRIES = 1 << 26  # pages (256 GiB of 4 KiB) whose pagemap entries are read one by one, about 0.2 s
 _MOST_PAGES = 10_000_000
 _NEXT_TO_0 = 1e-300
 
