@@ -3,8 +3,9 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# What `make test WITH_TORCH=1` installs; give your own, such as TORCH_INSTALL='torch --index-url URL', for a CPU build.
-TORCH_INSTALL ?= torch safetensors
+# What `make test WITH_TORCH=1` installs, the version the tests are known to pass with. Where pip would take a build for
+# GPUs, say where the CPU builds are: TORCH_INSTALL='torch==2.13.0 safetensors --index-url URL'.
+TORCH_INSTALL ?= torch==2.13.0 safetensors
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -18,7 +19,7 @@ help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
 tune: $(VENV)/.installed ## find the best placement of the built-in workload here (about a minute), with an HTML report
-	$(BIN)/numawise tune --budget 60s --report numawise-report
+	$(BIN)/numawise tune --budget 60s --html numawise-report.html
 
 test: $(TEST_NEEDS) ## the whole test suite; WITH_TORCH=1 adds the tests that need PyTorch
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -33,12 +34,12 @@ bench: $(VENV)/.installed ## the figures the documentation quotes
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) build dist numawise-report .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist numawise-report.html .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # Python sources stay live in an editable install; only these files ask for another one.
 $(VENV)/.installed: $(SOURCES_TO_BUILD)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "numawise needs Python 3.10 or newer; say which: make PYTHON=python3.12" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	# The build itself comes first, so that the install needs no network of its own and keeps its build folder.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'scikit-build-core>=0.10' 'cmake>=3.18' 'ninja>=1.11'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev]'
