@@ -2,6 +2,8 @@
 
 - `cpuset`: sets of CPUs and nodes, in the kernel's list and hex forms
 - `syscalls`: memory policies, page placement and migration
-- `prctl`: process attributes
-- `procfs`: a process's threads, mappings and status
+- `prctl`, `signals`: process attributes, signals as a descriptor
+- `procfs`, `pagemap`: a process's state, threads, mappings and present pages
+- `sysfs`, `nodes`, `cgroup`: text of /sys, the node of each CPU, cpusets of control groups
+- `files`: whole files or none
 """
