@@ -29,6 +29,7 @@ from pathlib import Path
 
 from numawise.observe import residency
 
+CPUS = os.sched_getaffinity(0)
 IDLE_S = 0.05
 SMALL = 16 * mmap.PAGESIZE
 
@@ -42,6 +43,10 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=1000)
     options = parser.parse_args()
     print(f"Linux {os.uname().release}, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}")
+    if len(CPUS) > 1:
+        os.sched_setaffinity(
+            0, CPUS - {max(CPUS)}
+        )  # the last one is the target's: its stalls are then not the scheduler's
     for gib in options.gib:
         measure(gib, options.rounds, options.pages)
 
@@ -98,6 +103,7 @@ def target(size: int) -> Iterator[tuple[int, Callable[..., float]]]:
     pid = os.fork()
     if pid == 0:
         try:
+            os.sched_setaffinity(0, [max(CPUS)])
             run_target(size, record)
         finally:
             os._exit(1)
