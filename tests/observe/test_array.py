@@ -150,6 +150,7 @@ def test_addresses_where_nothing_is_mapped_hold_nothing() -> None:
     seen = residency_of_range(0, 64 * PAGE)
     assert (seen.sampled_pages, seen.unmapped_pages) == (0, 64)
     assert residency_of_range((1 << 64) - PAGE, PAGE).sampled_pages == 0
+    assert residency_of_range(1 << 62, 1 << 62).sampled_pages == 0
 
 
 def test_questions_that_contradict_themselves_are_refused() -> None:

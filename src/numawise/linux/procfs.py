@@ -31,7 +31,7 @@ class Stat(NamedTuple):
     """The CPU it last ran on (field 39)."""
     session: int
     start_time: int
-    """Clock ticks from boot to its start (field 22): with the pid, it names a process of this boot for good."""
+    """Clock ticks from boot to its start (field 22): with the pid, it names a process for good."""
 
     @property
     def is_kernel_thread(self) -> bool:
@@ -103,7 +103,16 @@ def parse_stat(text: str) -> Stat:
     head, _, tail = text.rpartition(")")
     pid, _, name = head.partition("(")
     fields = tail.split()
-    return Stat(int(pid), name, fields[0], int(fields[1]), int(fields[6]), int(fields[36]), int(fields[3]), int(fields[19]))
+    return Stat(
+        int(pid),
+        name,
+        fields[0],
+        int(fields[1]),
+        int(fields[6]),
+        int(fields[36]),
+        int(fields[3]),
+        int(fields[19]),
+    )
 
 
 def read_memory(pid: int) -> Memory:

@@ -11,6 +11,7 @@ from __future__ import annotations
 # The C half of `random`, without the hash functions that the module pulls in (3 ms of a start).
 from _random import Random
 from collections.abc import Iterable, Sequence
+from errno import EACCES, EFAULT, EPERM
 from math import ceil, exp, log, log1p
 from typing import NamedTuple
 
@@ -94,7 +95,13 @@ def _draw_located(
                 return None
             runs = (run for start, end in spans for run in pagemap.present(start, end))
             addresses, total = reservoir(runs, pages, random)
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in (
+            EPERM,
+            EACCES,
+            EFAULT,
+        ):  # EFAULT: a range that reaches beyond a process's memory
+            raise
         return None
     nodes: dict[int, int] = {}
     missed = _look(pid, addresses, nodes)
