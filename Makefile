@@ -43,6 +43,8 @@ $(VENV)/.installed: $(SOURCES_TO_BUILD)
 	# The build itself comes first, so that the install needs no network of its own and keeps its build folder.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'scikit-build-core>=0.10' 'cmake>=3.18' 'ninja>=1.11'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev]'
+	# An ordinary install compiles; an editable one leaves it to the first start, or to none (PYTHONDONTWRITEBYTECODE).
+	$(BIN)/python -m compileall -q src
 	touch $@
 
 $(VENV)/.torch: $(VENV)/.installed

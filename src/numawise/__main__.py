@@ -1,8 +1,6 @@
 """`python -m numawise`."""
 
-import sys
-
-from numawise.cli.main import main
+from numawise.cli.main import console
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -115,7 +115,7 @@ def _proof_lines(end: LaunchEnd, watch: _Watch) -> Iterator[str]:
 
 def _proof_line(proof: Proof, placement: Placement) -> str:
     seen = ", ".join(f"{share.share:.1%} on node {node}" for node, share in sorted(proof.residency.items()))
-    pages = f"{proof.rss_kib / 1024:.0f} MiB"
+    pages = f"{proof.anonymous_kib / 1024:.0f} MiB"
     if proof.on_target is not None:
         nodes = format_list(proof.wanted_nodes)
         target = proof.on_target

@@ -7,7 +7,6 @@ answers, and the first question without a kept answer is where it was.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -15,7 +14,7 @@ import msgspec
 
 from numawise.errors import NumawiseError
 from numawise.experiment import leftovers
-from numawise.experiment.compare import compare
+from numawise.experiment.compare import Ask, compare
 from numawise.experiment.delivered import judged
 from numawise.experiment.metric import Metric, as_cost
 from numawise.experiment.records import Candidate, Outcome, Study, Trial
@@ -23,19 +22,18 @@ from numawise.experiment.store import Store
 from numawise.experiment.trial import Conditions, run_trial
 from numawise.experiment.tune import TrialFailed, tune
 
-Phase = Literal["race", "final", "pair"]
-
-
 class Progress(msgspec.Struct, frozen=True):
     """Where a study stands, for a progress bar: told before each trial (with `trial` None) and after it."""
 
     done: int
+    at_least: int
+    """Trials still to come if the comparison is clear at its first look."""
     at_most: int
-    """Trials there can be in all; a comparison that is clear early ends before."""
+    """Trials still to come at most."""
     candidate: str
-    phase: Phase
-    seconds_left: float | None
-    """At most, at the pace of the trials so far; None before the first."""
+    phase: Literal["race", "final", "pair"]
+    pace_s: float | None
+    """Seconds a trial took lately, on average; None before the first."""
     trial: Trial | None = None
 
 
@@ -61,7 +59,7 @@ class _Recorder:
     def __init__(self, study: Study, store: Store, watch: Watch) -> None:
         self._study, self._store, self._watch = study, store, watch
         self.trials = list(store.trials(study.id))
-        self._answered = 0
+        self._ask = Ask(number=0, index=0, phase="race", step=0, at_least=0, at_most=0)
         self._conditions = Conditions(
             command=study.command,
             metric=Metric(study.metric, study.maximize),
@@ -70,48 +68,51 @@ class _Recorder:
             cold_files=study.cold_files,
         )
 
-    def cost(self, candidate: Candidate, phase: Phase) -> float:
+    def before(self, ask: Ask) -> None:
+        """Hear what the algorithm is about to ask."""
+        self._ask = ask
+
+    def cost(self, candidate: Candidate) -> float:
         """The value of one more trial of `candidate`, lower is better. Raises TrialFailed."""
-        number = self._answered
+        number = self._ask.number
         if number < len(self.trials):
             trial = self.trials[number]
             if (trial.number, trial.candidate) != (number, candidate.name):
                 raise NumawiseError(
-                    f"run {self._study.id} cannot go on: its trial {trial.number} was of {trial.candidate}, this version of "
-                    f"numawise asks for {candidate.name} there; start a new run"
+                    f"run {self._study.id} cannot go on: its trial {trial.number} was of {trial.candidate}, and this "
+                    f"version of numawise asks for {candidate.name} there; start a new run"
                 )
         else:
-            trial = self._run(number, candidate, phase)
-        self._answered += 1
+            trial = self._run(number, candidate)
         if trial.status != "ok" or trial.value is None:
             raise TrialFailed(trial.tail or trial.status)
         return as_cost(self._conditions.metric, trial.value)
 
-    def _run(self, number: int, candidate: Candidate, phase: Phase) -> Trial:
-        self._tell(candidate, phase, None)
+    def _run(self, number: int, candidate: Candidate) -> Trial:
+        self._tell(candidate, None)
         trial = run_trial(
             number,
             candidate,
-            phase,
+            self._ask.phase,
             self._conditions,
             started=lambda process: leftovers.mark(self._store, self._study.id, number, candidate.name, process),
         )
         self._store.add_trial(self._study.id, trial)
         self.trials.append(trial)
-        self._tell(candidate, phase, trial)
+        self._tell(candidate, trial)
         return trial
 
-    def _tell(self, candidate: Candidate, phase: Phase, trial: Trial | None) -> None:
+    def _tell(self, candidate: Candidate, trial: Trial | None) -> None:
         recent = [t.seconds for t in self.trials[-20:]]
-        left = self._study.budget - len(self.trials)
-        pace = sum(recent) / len(recent) if recent else None
+        ended = trial is not None
         self._watch(
             Progress(
                 done=len(self.trials),
-                at_most=self._study.budget,
+                at_least=self._ask.at_least - ended,
+                at_most=self._ask.at_most - ended,
                 candidate=candidate.name,
-                phase=phase,
-                seconds_left=None if pace is None else pace * left,
+                phase=self._ask.phase,
+                pace_s=sum(recent) / len(recent) if recent else None,
                 trial=trial,
             )
         )
@@ -121,12 +122,13 @@ def _compare(study: Study, recorder: _Recorder) -> Outcome:
     first, second = study.candidates
     try:
         verdict = compare(
-            lambda: recorder.cost(first, "pair"),
-            lambda: recorder.cost(second, "pair"),
+            lambda: recorder.cost(first),
+            lambda: recorder.cost(second),
             alpha=study.alpha,
             delta=study.delta,
             max_pairs=study.budget // 2 - 1,
             seed=study.seed,
+            before=recorder.before,
         )
     except TrialFailed as error:
         failed = recorder.trials[-1].candidate
@@ -137,4 +139,27 @@ def _compare(study: Study, recorder: _Recorder) -> Outcome:
         verdict=verdict,
         winner=second.name,
         trials=len(recorder.trials),
+    )
+
+
+def _tune(study: Study, recorder: _Recorder) -> Outcome:
+    default = next(c for c in study.candidates if c.name == study.default)
+    result = tune(
+        study.candidates,
+        recorder.cost,
+        default=default,
+        budget=study.budget,
+        alpha=study.alpha,
+        delta=study.delta,
+        seed=study.seed,
+        before=recorder.before,
+    )
+    verdict = judged(result.verdict, (default, result.winner), recorder.trials)
+    best = result.winner if verdict.kind == "better" else default
+    return Outcome(
+        best=best.name,
+        verdict=verdict,
+        winner=result.winner.name,
+        trials=len(recorder.trials),
+        failed={study.candidates[i].name: why for i, why in result.failed.items()},
     )

@@ -114,17 +114,17 @@ def _judge(
 
 def _pooled(proofs: Sequence[Proof]) -> dict[int, float]:
     """Share of pages on each node over all processes, each weighing as much as it holds."""
-    total = sum(proof.rss_kib for proof in proofs if proof.residency)
+    total = sum(proof.anonymous_kib for proof in proofs if proof.residency)
     pooled: dict[int, float] = {}
     for proof in proofs:
         for node, share in proof.residency.items():
-            pooled[node] = pooled.get(node, 0.0) + share.share * proof.rss_kib / max(total, 1)
+            pooled[node] = pooled.get(node, 0.0) + share.share * proof.anonymous_kib / max(total, 1)
     return dict(sorted(pooled.items()))
 
 
 def _on_target(proofs: Sequence[Proof]) -> float | None:
     asked = [proof for proof in proofs if proof.on_target is not None]
-    total = sum(proof.rss_kib for proof in asked)
+    total = sum(proof.anonymous_kib for proof in asked)
     if not total:
         return None
-    return sum(proof.on_target.share * proof.rss_kib for proof in asked if proof.on_target is not None) / total
+    return sum(proof.on_target.share * proof.anonymous_kib for proof in asked if proof.on_target is not None) / total

@@ -22,8 +22,10 @@ class Proof(msgspec.Struct, frozen=True):
     rank: int
     pid: int
     rss_kib: int
+    anonymous_kib: int
+    """Of it, the memory that the placement governs; `residency` and `on_target` speak of this alone."""
     residency: dict[int, NodeShare]
-    """Of the memory that the placement governs: anonymous and shared memory, not the page cache of files."""
+    """Of anonymous and shared memory, not of the page cache of files."""
     sampled_pages: int
     wanted_nodes: tuple[int, ...]
     """Nodes the pages should be on; empty when the placement asks for none."""
@@ -89,6 +91,7 @@ class Watcher:
             rank=placement.rank,
             pid=process.pid,
             rss_kib=seen.rss_kib,
+            anonymous_kib=seen.anonymous_kib,
             residency=seen.anonymous,
             sampled_pages=seen.anonymous_pages,
             wanted_nodes=nodes,

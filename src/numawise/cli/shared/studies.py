@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from numawise.cli.shared.options import json_option
-from numawise.errors import UsageError
+from numawise.errors import NumawiseError, UsageError
 from numawise.experiment.metric import Metric, check_metric
 from numawise.experiment.records import Candidate, Outcome, Study
 from numawise.experiment.store import Store
@@ -21,6 +21,12 @@ from numawise.machine.topology import Topology
 from numawise.report.words import duration_text
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class InterruptedStudy(NumawiseError):  # noqa: N818  (not an error of ours: somebody stopped it)
+    """Somebody stopped a study. Exit code 130, as a shell gives for Ctrl-C."""
+
+    exit_code = 130
 
 
 class StudyOptions(msgspec.Struct, frozen=True):
@@ -117,13 +123,16 @@ def begin_or_resume(
 
 def carry_out(store: Store, study: Study, options: StudyOptions) -> Outcome:
     """Run the study with a progress line on a terminal; on an interruption, say how to go on."""
+    line = _Line(quiet=options.quiet or not sys.stderr.isatty())
     with store.claim(study.id):
         try:
-            return run_study(study, store, _Line(quiet=options.quiet or not sys.stderr.isatty()))
+            return run_study(study, store, line)
         except KeyboardInterrupt:
+            line.end()
             kept = len(store.trials(study.id))
-            click.echo(f"\nnumawise: {kept} trials are kept; go on with the same command and --resume", err=True)
-            raise
+            raise InterruptedStudy(f"interrupted; {kept} trials are kept, go on with the same command and --resume") from None
+        finally:
+            line.end()
 
 
 def show(store: Store, study: Study, outcome: Outcome, options: StudyOptions, as_json: dict[str, Any]) -> None:
@@ -143,7 +152,7 @@ def show(store: Store, study: Study, outcome: Outcome, options: StudyOptions, as
 
 
 class _Line:
-    """One line that is written over and over: which trial, of how many at most, and how long that can take."""
+    """One line that is written over and over: which trial, how many may follow, and how long that takes."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -151,15 +160,25 @@ class _Line:
     def __call__(self, progress: Progress) -> None:
         if self._quiet:
             return
-        left = "" if progress.seconds_left is None else f", at most {duration_text(progress.seconds_left)} left"
         stage = {"race": "finding the best", "final": "best against default", "pair": "comparing"}[progress.phase]
-        filled = 24 * progress.done // max(1, progress.at_most)
+        filled = 24 * progress.done // max(1, progress.done + progress.at_most)
         bar = "━" * filled + "─" * (24 - filled)
-        line = f"{bar} {progress.done}/{progress.at_most} {stage}: {progress.candidate}{left}"
-        end = "" if progress.trial is None or progress.done < progress.at_most else "\n"
-        width = _columns()
-        sys.stderr.write(f"\r\x1b[K{line[: width - 1]}{end}")
+        line = f"{bar} trial {progress.done + (progress.trial is None)}, {stage}: {progress.candidate}{self._left(progress)}"
+        sys.stderr.write(f"\r\x1b[K{line[: _columns() - 1]}")
         sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the terminal as it was."""
+        if not self._quiet:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    @staticmethod
+    def _left(progress: Progress) -> str:
+        if progress.pace_s is None:
+            return ""
+        least, most = (duration_text(progress.pace_s * n) for n in (progress.at_least, progress.at_most))
+        return f", {most} left" if least == most else f", {least} to {most} left"
 
 
 def _columns() -> int:
