@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from numawise.launch.output import Sink
-from numawise.launch.process import Process, Stdio, start
+from numawise.launch.process import Process, Start, Stdio, start
 from numawise.linux import prctl, procfs
 from numawise.linux.signals import Received, open_signal_fd, read_signals
 from numawise.machine.topology import Topology
@@ -65,10 +65,11 @@ def supervise(
 ) -> LaunchEnd:
     """Run `command` once for each placement of `plan`, placeholders filled in, and wait for all.
 
-    Without a `sink` the one process shares our terminal; with one, output goes there and each process has a session of
-    its own. `started` is told each process as it starts, `look` is called now and then with the living ones. A process that fails stops the others after `grace_s` seconds of
-    SIGTERM, unless `keep_going`. `disposable` processes (trials) leave nothing behind: what they started in the
-    background is killed when they end, and they die with us whatever kills us.
+    Without a `sink` the one process shares our terminal; with one, output goes there and each process has a session
+    of its own. `started` is told each process as it starts, `look` is called now and then with the living ones. A
+    process that fails stops the others: SIGTERM, and SIGKILL after `grace_s` seconds, unless `keep_going`.
+    `disposable` processes (trials) leave nothing behind: what they started in the background is killed when they end,
+    and they die with us whatever kills us.
 
     Raises as `start` does, after stopping what had been started.
     """
@@ -106,6 +107,7 @@ class _Supervisor:
         self.looks = 0
         self.began = time.monotonic()
         self.pipes: dict[int, tuple[int, int]] = {}  # descriptor -> (rank, stream)
+        self.pidfds: set[int] = set()
         self.poll = select.poll()
 
     def run(
@@ -127,7 +129,13 @@ class _Supervisor:
         try:
             for placement in plan.placements:
                 argv = [fill(word, placement, port) for word in command]
-                self._start(placement, argv, {**env, **placement.env}, first_touch_suffices(placement, topology), strict)
+                self._start(
+                    placement,
+                    argv,
+                    {**env, **placement.env},
+                    first_touch_suffices(placement, topology),
+                    strict,
+                )
             while self.living:
                 self._step(signal_fd)
         except BaseException:
@@ -139,7 +147,8 @@ class _Supervisor:
                 self._clean_up()
             for fd in list(self.pipes):
                 self._read(fd, last=True)
-            os.close(signal_fd)
+            for fd in (signal_fd, *self.pidfds):
+                os.close(fd)
             signal.pthread_sigmask(signal.SIG_SETMASK, previous)
         ends = tuple(self.ends[rank] for rank in sorted(self.ends))
         return LaunchEnd(
@@ -150,36 +159,50 @@ class _Supervisor:
             timed_out=self.timed_out,
         )
 
-    def _start(self, placement: Placement, argv: list[str], env: dict[str, str], near: bool, strict: bool) -> None:
-        options = {
-            "env": env,
-            "strict": strict,
-            "follows_first_touch": near,
-            "death_signal": signal.SIGKILL if self.disposable else signal.SIGTERM,
-        }
-        if self.sink is None:
-            process = start(placement, argv, **options)  # type: ignore[arg-type]
-        else:
-            readers_writers = [os.pipe2(os.O_CLOEXEC) for _ in range(2)]
-            null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                (out, out_writer), (err, err_writer) = readers_writers
-                stdio = Stdio(null, out_writer, err_writer)
-                process = start(placement, argv, stdio=stdio, own_session=True, **options)  # type: ignore[arg-type]
-            except BaseException:
-                os.close(out)
-                os.close(err)
-                raise
-            finally:
-                for fd in (null, out_writer, err_writer):
-                    os.close(fd)
-            for stream, fd in ((1, out), (2, err)):
-                os.set_blocking(fd, False)
-                self.pipes[fd] = (placement.rank, stream)
-                self.poll.register(fd, select.POLLIN)
+    def _start(
+        self, placement: Placement, argv: list[str], env: dict[str, str], near: bool, strict: bool
+    ) -> None:
+        wish = Start(
+            placement=placement,
+            argv=tuple(argv),
+            env=env,
+            own_session=self.sink is not None,
+            death_signal=signal.SIGKILL if self.disposable else signal.SIGTERM,
+            follows_first_touch=near,
+            strict=strict,
+        )
+        process = start(wish) if self.sink is None else self._start_with_pipes(wish)
         self.living[process.pid] = process
+        self._watch(process.pid)
         if self.started:
             self.started(process)
+
+    def _watch(self, pid: int) -> None:
+        """Be woken when it ends. SIGCHLD alone is not enough: another thread of ours (a BLAS pool) may swallow it."""
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError:
+            return  # a kernel before 5.3, or a sandbox: SIGCHLD has to do
+        self.pidfds.add(fd)
+        self.poll.register(fd, select.POLLIN)
+
+    def _start_with_pipes(self, wish: Start) -> Process:
+        (out, out_writer), (err, err_writer) = (os.pipe2(os.O_CLOEXEC) for _ in range(2))
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            process = start(msgspec.structs.replace(wish, stdio=Stdio(null, out_writer, err_writer)))
+        except BaseException:
+            os.close(out)
+            os.close(err)
+            raise
+        finally:
+            for fd in (null, out_writer, err_writer):
+                os.close(fd)
+        for stream, fd in ((1, out), (2, err)):
+            os.set_blocking(fd, False)
+            self.pipes[fd] = (wish.placement.rank, stream)
+            self.poll.register(fd, select.POLLIN)
+        return process
 
     def _step(self, signal_fd: int) -> None:
         now = time.monotonic() - self.began
@@ -190,6 +213,11 @@ class _Supervisor:
             if fd == signal_fd:
                 for received in read_signals(signal_fd):
                     self._receive(received)
+            elif fd in self.pidfds:
+                self.pidfds.remove(fd)
+                self.poll.unregister(fd)
+                os.close(fd)
+                self._reap()
             else:
                 self._read(fd)
         now = time.monotonic() - self.began
