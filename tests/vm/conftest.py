@@ -41,6 +41,12 @@ class GuestItem(pytest.Item):
         if record["outcome"] != "passed":
             raise FailedInGuestError(record["text"])
 
+    def teardown(self) -> None:
+        # Its memory and CPUs are wanted by the tests that follow.
+        last = next(item for item in reversed(self.session.items) if isinstance(item, GuestItem))
+        if self is last and MACHINE in self.session.stash:
+            self.session.stash[MACHINE].stop()
+
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
         if isinstance(excinfo.value, FailedInGuestError):
             return f"in the virtual machine:\n{excinfo.value}"
