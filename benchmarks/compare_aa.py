@@ -40,9 +40,16 @@ def main() -> None:
         verdict = nw.compare(run, run, seed=number)
         kinds[verdict.kind] += 1
         pairs.append(verdict.pairs)
-        print(f"{number + 1:3} {verdict.kind:13} ratio {verdict.ratio:.4f} [{verdict.low:.4f}-{verdict.high:.4f}] {verdict.pairs} pairs", flush=True)
+        print(
+            f"{number + 1:3} {verdict.kind:13} ratio {verdict.ratio:.4f} "
+            f"[{verdict.low:.4f}-{verdict.high:.4f}] {verdict.pairs} pairs",
+            flush=True,
+        )
     wrong = kinds["better"] + kinds["worse"]
-    print(f"{wanted} A/A comparisons: {wrong} said better or worse, {kinds['equivalent']} equivalent, {kinds['inconclusive']} inconclusive")
+    print(
+        f"{wanted} A/A comparisons: {wrong} said better or worse, "
+        f"{kinds['equivalent']} equivalent, {kinds['inconclusive']} inconclusive"
+    )
     print(f"{sum(pairs)} pairs, {time.monotonic() - began:.0f} s")
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 
-def numawise(*words: str, home: Path, **options: object) -> subprocess.CompletedProcess[str]:
+def numawise(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "NUMAWISE_HOME": str(home)}
-    return subprocess.run(
-        [sys.executable, "-m", "numawise", *words], text=True, capture_output=True, env=environment, timeout=120, **options  # type: ignore[call-overload]
-    )  # fmt: skip
+    command = [sys.executable, "-m", "numawise", *words]
+    return subprocess.run(command, text=True, capture_output=True, env=environment, timeout=120)
 
 
 def refused(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -63,7 +62,7 @@ def refused(result: subprocess.CompletedProcess[str], code: int, *words: str) ->
         (("compare", "--arm", "python", "--", "true"), 2, "is no selection option"),
         (("compare", "--arm", "--cpus 0", "--metric", "(", "--", "true"), 2, "not a regular expression"),
         (("compare", "--arm", "--cpus 0", "--maximize", "--", "true"), 2, "--maximize needs a --metric"),
-        (("compare", "--arm", "--cpus 0", "--resume", "--", "true"), 2, "cut short"),
+        (("compare", "--arm", "--cpus 0", "--resume", "--", "true"), 2, "was begun"),
         (("compare", "--arm", "--cpus 0", "--", "no-such-program"), 2, "command not found"),
         (("compare", "--arm", "--cpus 0", "--", "false"), 4, "failed"),
         (("compare", "--arm", "--cpus 0", "--metric", "speed: (.*)", "--", "echo", "slow"), 4, "holds no number"),
@@ -134,7 +133,16 @@ def test_a_full_disk_under_the_store(tmp_path: Path) -> None:
         pytest.skip("mounting is not permitted here")
     try:
         result = numawise(
-            "compare", "--arm", "--cpus 0", "--max-pairs", "2000", "--delta", "0.0001", "--", "true", home=small / "nw"
+            "compare",
+            "--arm",
+            "--cpus 0",
+            "--max-pairs",
+            "2000",
+            "--delta",
+            "0.0001",
+            "--",
+            "true",
+            home=small / "nw",
         )
         refused(result, 4, "nw", "NUMAWISE_HOME")
     finally:

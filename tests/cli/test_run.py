@@ -15,7 +15,13 @@ HOLD = [sys.executable, "-S", "-c", "import time; a = bytearray(64 << 20); time.
 
 
 def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "numawise", "run", *words], text=True, capture_output=True, timeout=60, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(
+        [sys.executable, "-m", "numawise", "run", *words],
+        text=True,
+        capture_output=True,
+        timeout=60,
+        **options,
+    )  # type: ignore[call-overload, no-any-return]
 
 
 def test_the_program_has_our_input_and_output() -> None:
@@ -46,7 +52,18 @@ def test_json_carries_the_plan_and_the_proof() -> None:
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 def test_several_processes_are_labelled_and_numbered() -> None:
-    result = run("--workers", "2", "--port", "8000", "--env", "ME={rank}", "--", "sh", "-c", "echo $ME of {ranks} on {port}")
+    result = run(
+        "--workers",
+        "2",
+        "--port",
+        "8000",
+        "--env",
+        "ME={rank}",
+        "--",
+        "sh",
+        "-c",
+        "echo $ME of {ranks} on {port}",
+    )
     assert sorted(result.stdout.splitlines()) == ["[rank0] 0 of 2 on 8000", "[rank1] 1 of 2 on 8001"]
 
 
@@ -63,19 +80,39 @@ def test_numactl_spellings() -> None:
 
 
 def test_a_refused_policy_walks_the_ladder() -> None:
-    refuse = [sys.executable, str(PROGRAMS / "refuse.py"), "set_mempolicy", "--", sys.executable, "-m", "numawise", "run"]
+    refuse = [
+        sys.executable,
+        str(PROGRAMS / "refuse.py"),
+        "set_mempolicy",
+        "--",
+        sys.executable,
+        "-m",
+        "numawise",
+        "run",
+    ]
     result = subprocess.run([*refuse, "--node", "0", "--", *HOLD], text=True, capture_output=True, timeout=60)
     assert result.returncode == 0
     assert "set_mempolicy answered EPERM" in result.stderr
     assert "memory follows by first touch" in result.stderr
     assert "--cap-add SYS_NICE" in result.stderr
-    strict = subprocess.run([*refuse, "--strict", "--node", "0", "--", "true"], text=True, capture_output=True, timeout=60)
+    strict = subprocess.run(
+        [*refuse, "--strict", "--node", "0", "--", "true"], text=True, capture_output=True, timeout=60
+    )
     assert strict.returncode == 3
     assert "--strict" in strict.stderr
 
 
 def test_looking_that_is_refused_is_said_not_guessed() -> None:
-    refuse = [sys.executable, str(PROGRAMS / "refuse.py"), "move_pages", "--", sys.executable, "-m", "numawise", "run"]
+    refuse = [
+        sys.executable,
+        str(PROGRAMS / "refuse.py"),
+        "move_pages",
+        "--",
+        sys.executable,
+        "-m",
+        "numawise",
+        "run",
+    ]
     result = subprocess.run([*refuse, "--node", "0", "--", *HOLD], text=True, capture_output=True, timeout=60)
     assert result.returncode == 0
     assert "not looked at" in result.stderr
@@ -89,4 +126,14 @@ def test_nothing_heavy_is_imported_on_the_way() -> None:
     )
     loaded = set(subprocess.run([sys.executable, "-c", code], text=True, capture_output=True).stdout.split())
     assert "numawise" in loaded
-    assert not loaded & {"numpy", "rich", "jinja2", "click", "sqlite3", "subprocess", "tarfile", "asyncio", "logging"}
+    assert not loaded & {
+        "numpy",
+        "rich",
+        "jinja2",
+        "click",
+        "sqlite3",
+        "subprocess",
+        "tarfile",
+        "asyncio",
+        "logging",
+    }

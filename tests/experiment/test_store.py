@@ -21,7 +21,7 @@ import pytest
 from numawise.errors import NumawiseError, SnapshotError, UsageError
 from numawise.experiment.home import home, write_file
 from numawise.experiment.records import Candidate, Outcome, Study, Trial, Verdict
-from numawise.experiment.store import Running, Store, new_id
+from numawise.experiment.store import Store, new_id
 from numawise.linux.cpuset import CPUSet
 from numawise.machine.topology import Allowed, Node, Topology
 from numawise.placement.values import MemoryPolicy, Placement, Plan
@@ -133,7 +133,6 @@ def test_a_study_cannot_be_begun_twice_and_a_trial_needs_its_study(path: Path) -
             store.create(a_study())
         for act in (
             lambda: store.add_trial("two", a_trial(0)),
-            lambda: store.mark_running("two", 0, "default", 1, 2),
             lambda: store.finish("two", AN_OUTCOME),
             lambda: store.outcome("two"),
             lambda: store.study("two"),
@@ -141,22 +140,6 @@ def test_a_study_cannot_be_begun_twice_and_a_trial_needs_its_study(path: Path) -
         ):
             with pytest.raises(UsageError, match="no run"):
                 act()
-
-
-def test_running_processes_are_known_until_their_trial_is_kept(path: Path) -> None:
-    with Store.open(path) as store:
-        store.create(a_study())
-        store.mark_running("one", 4, "bind:0", 4242, 77, boot_id="b")
-        store.mark_running("one", 4, "bind:0", 4243, 78)
-        store.mark_running("one", 5, "bind:0", 4244, 79)
-        assert store.running("one")[:2] == (
-            Running(4, "bind:0", 4242, 77, "b"),
-            Running(4, "bind:0", 4243, 78),
-        )
-        store.add_trial("one", a_trial(4))
-        assert [r.pid for r in store.running("one")] == [4244]
-        store.clear_running("one")
-        assert store.running("one") == ()
 
 
 def test_unfinished_finds_what_resume_goes_on_with(path: Path) -> None:
@@ -420,7 +403,6 @@ from numawise.experiment.store import Store
 with Store.open(Path({path!r})) as store:
     kept = store.trials({study!r})
     for number in range(len(kept), {until}):
-        store.mark_running({study!r}, number, "default", 1, 2)
         store.add_trial({study!r}, a_trial(number, tail="x" * 3000))
         print(number, flush=True)
 """

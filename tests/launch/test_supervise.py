@@ -26,11 +26,15 @@ TOPOLOGY = read("/", devices=False)
 CPUS = TOPOLOGY.allowed.cpus
 
 
-def launch(code: str, *, processes: int = 1, placement: Placement | None = None, **options: object) -> tuple[LaunchEnd, Kept]:
+def launch(
+    code: str, *, processes: int = 1, placement: Placement | None = None, **options: object
+) -> tuple[LaunchEnd, Kept]:
     kept = Kept()
     first = placement or Placement(rank=0, cpus=CPUS)
     placements = tuple(
-        Placement(rank=rank, cpus=first.cpus, memory=first.memory, thp=first.thp, env=first.env, workers=processes)
+        Placement(
+            rank=rank, cpus=first.cpus, memory=first.memory, thp=first.thp, env=first.env, workers=processes
+        )
         for rank in range(processes)
     )
     command = [sys.executable, "-S", "-c", textwrap.dedent(code), "{rank}"]
@@ -68,13 +72,17 @@ def test_affinity_policy_and_environment_are_set_before_exec() -> None:
         print(sorted(os.sched_getaffinity(0)), os.environ["COLOUR"])
         print(open("/proc/self/numa_maps").readline().split()[1])
         """,
-        placement=Placement(rank=0, cpus=last, memory=MemoryPolicy("bind", (TOPOLOGY.nodes[0].id,)), env={"COLOUR": "red"}),
+        placement=Placement(
+            rank=0, cpus=last, memory=MemoryPolicy("bind", (TOPOLOGY.nodes[0].id,)), env={"COLOUR": "red"}
+        ),
     )
     assert end.exit_code == 0
     assert kept.text(0, 1).splitlines() == [f"[{max(CPUS)}] red", f"bind:{TOPOLOGY.nodes[0].id}"]
 
 
-@pytest.mark.parametrize(("mode", "seen"), [("interleave", "interleave:"), ("preferred", "prefer"), ("local", "local")])
+@pytest.mark.parametrize(
+    ("mode", "seen"), [("interleave", "interleave:"), ("preferred", "prefer"), ("local", "local")]
+)
 def test_policies_reach_the_program(mode: str, seen: str) -> None:
     nodes = () if mode == "local" else (TOPOLOGY.nodes[0].id,)
     _, kept = launch(
@@ -163,7 +171,9 @@ def test_looks_happen_while_the_program_lives() -> None:
     assert set(seen) == {1}
 
 
-@pytest.mark.parametrize("command", [["/no/such/program"], ["no-such-program-anywhere"], [""], [], ["/etc/passwd"], ["a\0b"]])
+@pytest.mark.parametrize(
+    "command", [["/no/such/program"], ["no-such-program-anywhere"], [""], [], ["/etc/passwd"], ["a\0b"]]
+)
 def test_a_command_that_cannot_be_executed_is_a_usage_error(command: list[str]) -> None:
     with pytest.raises(UsageError):
         supervise(plan(TOPOLOGY, Request()), command, TOPOLOGY)

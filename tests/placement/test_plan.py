@@ -87,9 +87,7 @@ def test_workers_never_straddle_nodes_nor_share_a_cpu(workers: int, smt: bool) -
         assert abs(per_node[0] - per_node[1]) <= 1
 
 
-@given(
-    cores=st.integers(1, 12), smt=st.booleans(), workers=st.integers(1, 30), threads=st.integers(1, 6)
-)
+@given(cores=st.integers(1, 12), smt=st.booleans(), workers=st.integers(1, 30), threads=st.integers(1, 6))
 def test_every_worker_has_a_cpu_for_each_thread(cores: int, smt: bool, workers: int, threads: int) -> None:
     machine = two_sockets(cores, smt=smt)
     try:
@@ -111,14 +109,20 @@ def test_siblings_stay_together_while_cores_suffice() -> None:
 
 
 def test_more_threads_than_cpus_are_refused_with_the_arithmetic() -> None:
-    with pytest.raises(UsageError, match=r"8 workers x 8 threads = 64, but only 32 CPUs .* possible: 4 workers x 8, or 8 x 4"):
+    with pytest.raises(
+        UsageError, match=r"8 workers x 8 threads = 64, but only 32 CPUs .* possible: 4 workers x 8, or 8 x 4"
+    ):
         plan(two_sockets(), Request(workers=8, threads=8))
 
 
 @pytest.mark.parametrize(
     ("request_", "error", "words"),
     [
-        (Request(cpus=CPUSet.parse("0-99")), UsageError, r"CPUs 32-99 are not on this machine; online are 0-31"),
+        (
+            Request(cpus=CPUSet.parse("0-99")),
+            UsageError,
+            r"CPUs 32-99 are not on this machine; online are 0-31",
+        ),
         (Request(cpus=CPUSet()), UsageError, "empty list"),
         (Request(nodes=(2,)), UsageError, "node 2 has no CPUs; choose CPUs elsewhere .* --mem bind:2"),
         (Request(memory=MemoryPolicy("weighted-interleave", (0, 1))), NotPermittedError, "Linux 6.9"),
@@ -128,7 +132,9 @@ def test_more_threads_than_cpus_are_refused_with_the_arithmetic() -> None:
         (Request(env={"P": "{port}"}), UsageError, "add --port"),
     ],
 )
-def test_what_cannot_be_is_refused_in_words(request_: Request, error: type[NumawiseError], words: str) -> None:
+def test_what_cannot_be_is_refused_in_words(
+    request_: Request, error: type[NumawiseError], words: str
+) -> None:
     with pytest.raises(error, match=words):
         plan(two_sockets(cpuless=True), request_)
 
@@ -137,7 +143,10 @@ def test_memory_that_cannot_hold_the_stated_size_is_refused() -> None:
     machine = two_sockets(memory_kib=64 * GIB)
     with pytest.raises(UsageError, match=r"200.0 GiB do not fit on node 1, which can hold 64.0 GiB"):
         plan(machine, Request(nodes=(1,), size_kib=200 * GIB))
-    with pytest.raises(UsageError, match=r"2 x 40.0 GiB do not fit on node 0, .* \(available: node 0: 64.0 GiB, node 1: 64.0 GiB\)"):
+    with pytest.raises(
+        UsageError,
+        match=r"2 x 40.0 GiB do not fit on node 0, .* \(available: node 0: 64.0 GiB, node 1: 64.0 GiB\)",
+    ):
         plan(machine, Request(workers=4, size_kib=40 * GIB))
     plan(machine, Request(memory=MemoryPolicy("interleave"), size_kib=100 * GIB))
     with pytest.raises(UsageError, match="do not fit"):

@@ -13,7 +13,8 @@ from numawise.placement.values import MemoryPolicy
 
 
 @pytest.mark.parametrize(
-    ("text", "kib"), [("200G", 200 * 1024**2), ("1.2G", 1258292), ("1k", 1), ("3MiB", 3072), ("2TB", 2 * 1024**3)]
+    ("text", "kib"),
+    [("200G", 200 * 1024**2), ("1.2G", 1258292), ("1k", 1), ("3MiB", 3072), ("2TB", 2 * 1024**3)],
 )
 def test_sizes(text: str, kib: int) -> None:
     assert parse_size(text) == kib

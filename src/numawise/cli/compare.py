@@ -10,7 +10,7 @@ import click
 from numawise.cli.shared.options import command_argument
 from numawise.cli.shared.resolve import resolve
 from numawise.cli.shared.selection import parse_words
-from numawise.cli.shared.studies import begin_or_resume, carry_out, show, study_options, take_study_options
+from numawise.cli.shared.studies import begin_or_resume, carry_out, finish, study_options, take_study_options
 from numawise.errors import UsageError
 from numawise.experiment.records import Candidate
 from numawise.machine.topology import Topology
@@ -22,7 +22,11 @@ from numawise.machine.topology import Topology
     help="An arm: `default`, or selection options in quotes such as \"--node 0\". One arm meets the default.",
 )  # fmt: skip
 @click.option(
-    "--max-pairs", type=click.IntRange(min=6, max=10_000), default=30, show_default=True, help="Pairs at most, after one warm-up."
+    "--max-pairs",
+    type=click.IntRange(min=6, max=10_000),
+    default=30,
+    show_default=True,
+    help="Pairs at most, after one warm-up.",
 )
 @study_options
 @command_argument
@@ -32,7 +36,6 @@ def command(arms: tuple[str, ...], max_pairs: int, command_line: tuple[str, ...]
     Exit code 0: better, equivalent or inconclusive; 1: the second arm is worse, or was not delivered.
     """
     from numawise.experiment.store import Store
-    from numawise.report.json_forms import compare_json
 
     options = take_study_options(given)
     if not command_line:
@@ -52,8 +55,7 @@ def command(arms: tuple[str, ...], max_pairs: int, command_line: tuple[str, ...]
     with Store.open() as store:
         study = begin_or_resume(store, "compare", command_line, options, make)
         outcome = carry_out(store, study, options)
-        trials = store.trials(study.id)
-        show(store, study, outcome, options, compare_json(study, trials, outcome))
+        finish(store, study, outcome, options)
     return 1 if outcome.verdict.kind in ("worse", "not-delivered") else 0
 
 

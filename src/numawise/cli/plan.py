@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from numawise.cli.shared.options import command_argument, json_option, root_option, selection_options, take_values
+from numawise.cli.shared.options import (
+    command_argument,
+    json_option,
+    root_option,
+    selection_options,
+    take_values,
+)
 from numawise.machine.codec import to_json
 
 
@@ -16,7 +22,9 @@ from numawise.machine.codec import to_json
 @click.option("--export", metavar="TOOL", help="Write the plan for another tool: numactl, taskset, env.")
 @json_option
 @command_argument
-def command(root: str, export: str | None, as_json: bool, command_line: tuple[str, ...], **given: Any) -> None:
+def command(
+    root: str, export: str | None, as_json: bool, command_line: tuple[str, ...], **given: Any
+) -> None:
     """Show where `run` would put the processes, on this machine or on one in a file."""
     from numawise.cli.shared.resolve import resolve
     from numawise.machine import read

@@ -36,7 +36,9 @@ def main(words: Sequence[str]) -> int:
     """Run the command in `words`; returns the program's own exit code (128 + signal when it was killed)."""
     values, command_line = parse_words(words, (*SELECTION, *RUN_OPTIONS))
     if not command_line or not command_line[0]:
-        raise UsageError("no command to run; write it after --, as in: numawise run --node 0 -- python train.py")
+        raise UsageError(
+            "no command to run; write it after --, as in: numawise run --node 0 -- python train.py"
+        )
     topology = read("/", devices=False)
     plan = resolve(values, topology)
     watch = _Watch(topology)
@@ -125,9 +127,14 @@ def _proof_line(proof: Proof, placement: Placement) -> str:
         )
     if len(proof.residency) > 1 or proof.on_target is None:
         pages += f": {seen}" if seen else ""
-    outside = f", {proof.threads_outside} of them free to leave CPUs {placement.cpus}" if proof.threads_outside else ""
-    count = len(proof.threads)
-    return f"{pages}; {count} thread{'s' if count != 1 else ''} on CPU{'s' if len(proof.cpus_used) != 1 else ''} {proof.cpus_used}{outside}"
+    outside = (
+        f", {proof.threads_outside} of them free to leave CPUs {placement.cpus}"
+        if proof.threads_outside
+        else ""
+    )
+    threads, cpus = len(proof.threads), proof.cpus_used
+    places = f"{threads} thread{'s' if threads != 1 else ''} on CPU{'s' if len(cpus) != 1 else ''} {cpus}"
+    return f"{pages}; {places}{outside}"
 
 
 def _print_json(plan: Plan, end: LaunchEnd, proofs: dict[int, Proof]) -> None:

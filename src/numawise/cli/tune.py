@@ -15,7 +15,7 @@ from numawise.cli.shared.studies import (
     StudyOptions,
     begin_or_resume,
     carry_out,
-    show,
+    finish,
     study_options,
     take_study_options,
 )
@@ -25,7 +25,7 @@ from numawise.experiment.records import Candidate, Outcome, Study
 from numawise.experiment.space import POLICIES, Space, enumerate_candidates
 from numawise.experiment.store import Store
 from numawise.experiment.trial import Conditions, run_trial
-from numawise.experiment.tune import smallest_budget
+from numawise.experiment.tune import least_budget
 from numawise.linux.cpuset import CPUSet
 from numawise.machine.topology import Allowed, Topology
 from numawise.placement.request import parse_size
@@ -40,10 +40,24 @@ _NARROWING = [o for o in SELECTION if o.name in ("node", "cpus", "env", "no-smt"
 @click.option("--workers", metavar="N,N", help="Only these numbers of workers, filled in as {workers}.")
 @click.option("--threads", metavar="T,T", help="Only these numbers of threads (of each worker).")
 @click.option("--thp", metavar="M,M", help=f"Only these of {', '.join(get_args(HugePageMode))}.")
-@click.option("--memory-per-worker", metavar="SIZE", help="What one worker needs: only as many as fit are tried.")
-@click.option("--candidate", "extra", multiple=True, metavar="SEL", help="One more candidate, as selection options in quotes.")
-@click.option("--budget", metavar="N|60s|5m", help="Trials in all, the final comparison included, or about how long they may take.")
-@click.option("--workload", metavar="NAME", help="A built-in program instead of CMD (moe_einsum unless CMD is given).")
+@click.option(
+    "--memory-per-worker", metavar="SIZE", help="What one worker needs: only as many as fit are tried."
+)
+@click.option(
+    "--candidate",
+    "extra",
+    multiple=True,
+    metavar="SEL",
+    help="One more candidate, as selection options in quotes.",
+)
+@click.option(
+    "--budget",
+    metavar="N|60s|5m",
+    help="Trials in all, the final comparison included, or about how long they may take.",
+)
+@click.option(
+    "--workload", metavar="NAME", help="A built-in program instead of CMD (moe_einsum unless CMD is given)."
+)
 @click.option("--save", metavar="NAME", help="Name of the profile (default: after the program).")
 @study_options
 @command_argument
@@ -57,14 +71,15 @@ def command(
 ) -> int:
     """Find the placement under which CMD runs best, compare it with the default, and keep it as a profile.
 
-    Varies memory policy, workers, threads, SMT and huge pages; {workers} {threads} {rank} {ranks} {node} in CMD or --env are filled
-    in for each candidate. Without CMD the built-in mixture-of-experts workload is tuned.
+    Varies memory policy, workers, threads, SMT and huge pages; {workers} {threads} {rank} {ranks} {node} in CMD or
+    --env are filled in for each candidate. Without CMD the built-in mixture-of-experts workload is tuned.
     """
     from numawise.experiment.profiles import check_name
-    from numawise.report.json_forms import tune_json
 
     values = take_values(given, _NARROWING)
-    limits = {name: given.pop(name) for name in ("policies", "workers", "threads", "thp", "memory_per_worker")}
+    limits = {
+        name: given.pop(name) for name in ("policies", "workers", "threads", "thp", "memory_per_worker")
+    }
     options = take_study_options(given)
     if save is not None:
         check_name(save)
@@ -77,8 +92,7 @@ def command(
     with Store.open() as store:
         study = begin_or_resume(store, "tune", command_line, options, make)
         outcome = carry_out(store, study, options)
-        outcome = _keep_profile(store, study, outcome, save)
-        show(store, study, outcome, options, tune_json(study, store.trials(study.id), outcome))
+        finish(store, study, _keep_profile(study, outcome, save), options)
     return 0
 
 
@@ -105,12 +119,14 @@ def _budget(
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e7:
-        raise UsageError(f"--budget takes a number of trials from 2 to 100000, or a time such as 60s or 5m, not {text!r}")
+        raise UsageError(
+            f"--budget takes a number of trials from 2 to 100000, or a time such as 60s or 5m, not {text!r}"
+        )
     metric = Metric(options.metric, options.maximize)
     trial = run_trial(0, candidates[0], "race", Conditions(command_line, metric, topology, options.timeout))
     if trial.status != "ok":
         raise NumawiseError(f"the command fails as it is, before any placement is tried: {trial.tail}")
-    return max(smallest_budget(len(candidates)), int(seconds / max(trial.seconds, 1e-3)))
+    return max(least_budget(len(candidates)), int(seconds / max(trial.seconds, 1e-3)))
 
 
 def _program(
@@ -128,7 +144,10 @@ def _program(
 
 
 def _candidates(
-    values: dict[str, list[str]], limits: dict[str, str | None], extra: tuple[str, ...], command_line: tuple[str, ...]
+    values: dict[str, list[str]],
+    limits: dict[str, str | None],
+    extra: tuple[str, ...],
+    command_line: tuple[str, ...],
 ) -> tuple[tuple[Candidate, ...], Topology]:
     from numawise.linux import syscalls
     from numawise.machine import read
@@ -168,7 +187,7 @@ def _narrowed(topology: Topology, nodes: tuple[int, ...] | None, cpus: CPUSet | 
     return Allowed(allowed_cpus, allowed_nodes)
 
 
-def _keep_profile(store: Store, study: Study, outcome: Outcome, save: str | None) -> Outcome:
+def _keep_profile(study: Study, outcome: Outcome, save: str | None) -> Outcome:
     from numawise.experiment.profiles import Profile, machine_facts, save_profile, suggest_name, topology_key
 
     best = next(each for each in study.candidates if each.name == outcome.best)
@@ -191,9 +210,7 @@ def _keep_profile(store: Store, study: Study, outcome: Outcome, save: str | None
         numawise_version=study.numawise_version,
     )
     save_profile(profile)
-    outcome = msgspec.structs.replace(outcome, profile=name)
-    store.finish(study.id, outcome)
-    return outcome
+    return msgspec.structs.replace(outcome, profile=name)
 
 
 def _numbers(name: str, text: str | None) -> tuple[int, ...] | None:

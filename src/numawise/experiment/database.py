@@ -29,11 +29,6 @@ _SCHEMA = (
         phase TEXT NOT NULL, status TEXT NOT NULL, metric REAL, value TEXT NOT NULL,
         PRIMARY KEY (study, number)
     ) WITHOUT ROWID""",
-    """CREATE TABLE running (
-        study TEXT NOT NULL REFERENCES study(id), number INTEGER NOT NULL, candidate TEXT NOT NULL,
-        pid INTEGER NOT NULL, start_time INTEGER NOT NULL, boot_id TEXT NOT NULL,
-        PRIMARY KEY (study, number, pid)
-    ) WITHOUT ROWID""",
     "CREATE INDEX study_by_time ON study(created)",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )

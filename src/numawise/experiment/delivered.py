@@ -19,7 +19,9 @@ def shortfall(candidate: Candidate, trials: Sequence[Trial]) -> str:
     mine = [trial for trial in trials if trial.candidate == candidate.name and trial.status == "ok"]
     seen = [trial.on_target for trial in mine if trial.on_target is not None]
     if seen and sum(seen) / len(seen) < LEAST_ON_TARGET:
-        return f"{candidate.name}: only {sum(seen) / len(seen):.0%} of its pages were where it should have them"
+        return (
+            f"{candidate.name}: only {sum(seen) / len(seen):.0%} of its pages were where it should have them"
+        )
     placed = CPUSet(cpu for placement in candidate.plan.placements for cpu in placement.cpus)
     used = CPUSet(cpu for trial in mine for cpu in trial.cpus_used)
     if used - placed:

@@ -42,6 +42,10 @@ class Policy(msgspec.Struct, frozen=True):
     """How much wider than the noise of two runs the spread of a pair is taken to be: spikes reach it too."""
     sure_sigmas: float = 0.5
     """Standard errors added when reckoning how many pairs the final comparison needs."""
+    guessed_noise: float = 0.03
+    """Noise of one run before any is seen ..."""
+    guess_weight: float = 6
+    """... and how many observed differences this guess is worth."""
     luck_sigmas: float = 0.5
     """Standard errors by which the leader is believed to have been lucky."""
 
@@ -62,28 +66,29 @@ def centred(blocks: Sequence[Block], alive: Sequence[int]) -> list[dict[int, flo
     return result
 
 
-def noise(blocks: Sequence[Block], alive: Sequence[int]) -> float | None:
-    """Standard deviation of one run's log time, from how the same candidates differ between blocks.
+def noise(blocks: Sequence[Block], policy: Policy = DEFAULT_POLICY) -> float:
+    """Standard deviation of one run's log time, from how the same candidates differ from block to block.
 
-    The median absolute residual, scaled to sigma of a normal distribution: spikes hardly move it. None while there
-    is one block, which cannot tell noise from candidates.
+    Median absolute deviation of the differences, scaled to sigma of a normal distribution: spikes hardly move it. The
+    first few differences say little, so `guessed_noise` joins in, with the weight of `guess_weight` differences (the
+    mean of logarithms).
     """
-    count = len(blocks)
-    if count < 2:
-        return None
-    values = centred(blocks, alive)
-    residuals: list[float] = []
-    for index in alive:
-        own = [block[index] for block in values]
-        middle = statistics.median(own)
-        residuals.extend(abs(value - middle) for value in own)
-    # Residuals from a candidate's own mean are too small by sqrt(1 - 1/n).
-    sigma: float = 1.4826 * statistics.median(residuals) / math.sqrt(1 - 1 / count)
-    return sigma
+    deviations: list[float] = []
+    for earlier, later in zip(blocks, blocks[1:]):  # noqa: B905  # each with its successor
+        differences = [later[index] - value for index, value in earlier.items() if index in later]
+        if len(differences) > 1:
+            middle = statistics.median(differences)
+            shrunk = len(differences) / (len(differences) - 1)
+            deviations.extend(abs(difference - middle) * shrunk for difference in differences)
+    weight, guess = policy.guess_weight, math.log(policy.guessed_noise)
+    if not deviations:
+        return policy.guessed_noise
+    seen = math.log(max(1.4826 / math.sqrt(2) * statistics.median(deviations), 1e-6))
+    return math.exp((seen * len(deviations) + guess * weight) / (len(deviations) + weight))
 
 
 def scores(
-    blocks: Sequence[Block], alive: Sequence[int], sigma: float | None, policy: Policy = DEFAULT_POLICY
+    blocks: Sequence[Block], alive: Sequence[int], sigma: float, policy: Policy = DEFAULT_POLICY
 ) -> dict[int, float]:
     """Each candidate's block-centred log time, lower is better: its median, refined.
 
@@ -95,7 +100,7 @@ def scores(
     for index in alive:
         own = [block[index] for block in values]
         middle = statistics.median_low(own)
-        reach = math.inf if sigma is None else policy.agreeing_sigmas * sigma
+        reach = policy.agreeing_sigmas * sigma
         result[index] = statistics.fmean(value for value in own if abs(value - middle) <= reach)
     return result
 
@@ -104,7 +109,7 @@ def survivors(
     order: Sequence[int],
     score: Mapping[int, float],
     blocks: int,
-    sigma: float | None,
+    sigma: float,
     first_keep: int,
     policy: Policy = DEFAULT_POLICY,
 ) -> list[int]:
@@ -116,10 +121,9 @@ def survivors(
     limit = max(2, first_keep)
     for _ in range(halvings):
         limit = max(2, min(limit - 1, math.ceil(limit * policy.keep)))
-    if sigma is not None:
-        reach = score[order[0]] + policy.behind_sigmas * sigma * math.sqrt(2 / blocks)
-        near = sum(score[index] <= reach for index in order)
-        limit = min(limit, max(near, 1 if blocks >= policy.blocks_to_be_alone else 2))
+    reach = score[order[0]] + policy.behind_sigmas * sigma * math.sqrt(2 / blocks)
+    near = sum(score[index] <= reach for index in order)
+    limit = min(limit, max(near, 1 if blocks >= policy.blocks_to_be_alone else 2))
     return list(order[:limit])
 
 

@@ -1,4 +1,7 @@
-"""Ends what a killed run left running: it would slow down, and falsify, the trials that come after."""
+"""Ends what a killed run left running: it would slow down, and falsify, the trials that come after.
+
+Every process of a trial carries the run's id in its environment, and so does whatever it starts, in whatever session.
+"""
 
 from __future__ import annotations
 
@@ -7,59 +10,36 @@ import signal
 import time
 
 from numawise.errors import NumawiseError
-from numawise.experiment.store import Store
-from numawise.launch.process import Process
 from numawise.linux import procfs
 
-
-def mark(store: Store, study_id: str, number: int, candidate: str, process: Process) -> None:
-    """Note a process of the trial under way. One that has already ended leaves nothing to note."""
-    try:
-        start_time = procfs.read_stat(process.pid).start_time
-    except procfs.GONE:
-        return
-    store.mark_running(study_id, number, candidate, process.pid, start_time, boot_id=procfs.boot_id())
+MARK = "NUMAWISE_RUN"
+"""Environment variable that holds the id of the run a process was started for."""
 
 
-def end(store: Store, study_id: str) -> int:
-    """Kill the sessions of processes noted for `study_id` that still live; returns how many processes that were.
+def end(study_id: str) -> int:
+    """Kill every process that was started for `study_id` and still lives; returns how many there were.
 
-    Every process of a trial leads a session of its own. Its number is not given out again while a member lives, so a
-    session without its leader is ours; one whose leader began at another time is somebody else's.
     Raises NumawiseError when they do not end.
     """
-    boot = procfs.boot_id()
-    sessions = {r.pid: r.start_time for r in store.running(study_id) if r.boot_id == boot}
     killed: set[int] = set()
     deadline = time.monotonic() + 5.0
-    while members := _members(sessions):
-        for pid in members:
+    while living := [pid for pid in procfs.processes() if pid != os.getpid() and _started_for(pid, study_id)]:
+        if time.monotonic() > deadline:
+            names = ", ".join(map(str, living))
+            raise NumawiseError(f"processes of the killed run do not end: {names}; end them, then resume")
+        for pid in living:
             try:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
             except ProcessLookupError:
                 continue
-        if time.monotonic() > deadline:
-            raise NumawiseError(
-                f"processes of the run that was killed do not end: {', '.join(map(str, members))}; end them, then resume"
-            )
         time.sleep(0.01)
-    store.clear_running(study_id)
     return len(killed)
 
 
-def _members(sessions: dict[int, int]) -> list[int]:
-    if not sessions:
-        return []
-    found = []
-    strangers = set()
-    for pid in procfs.processes():
-        try:
-            stat = procfs.read_stat(pid)
-        except procfs.GONE:
-            continue
-        if pid in sessions and stat.start_time != sessions[pid]:
-            strangers.add(pid)
-        if stat.session in sessions and not stat.has_ended and pid != os.getpid():
-            found.append((pid, stat.session))
-    return [pid for pid, session in found if session not in strangers]
+def _started_for(pid: int, study_id: str) -> bool:
+    try:
+        environment = procfs.read_text(f"/proc/{pid}/environ")
+        return f"{MARK}={study_id}" in environment.split("\0") and procfs.is_alive(pid)
+    except (*procfs.GONE, PermissionError):  # ended, or another user's and so none of ours
+        return False

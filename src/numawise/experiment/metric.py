@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """`text` is empty (wall time), a regular expression, or `json:KEY`; several processes are summed or the worst counts."""
+    """What to read: `text` is empty (wall time), a regular expression, or `json:KEY`."""
 
     text: str = ""
     maximize: bool = False
@@ -23,7 +23,9 @@ class Metric(msgspec.Struct, frozen=True):
     @property
     def words(self) -> str:
         """What is measured, for people."""
-        return f"{self.text} ({'higher' if self.maximize else 'lower'} is better)" if self.text else "wall time"
+        return (
+            f"{self.text} ({'higher' if self.maximize else 'lower'} is better)" if self.text else "wall time"
+        )
 
 
 class NoMetricError(NumawiseError):
@@ -45,14 +47,14 @@ def check_metric(metric: Metric) -> None:
 
 
 def read_metric(metric: Metric, outputs: Sequence[str], seconds: float) -> float:
-    """The value of one trial, from the output of each of its processes.
+    r"""The value of one trial, from the output of each of its processes.
 
     The last match counts. Over several processes rates (`maximize`) add up, and of costs the worst counts.
     Raises NoMetricError when a process printed none, or one that is not a positive finite number.
 
-    >>> read_metric(Metric(r"speed: (\\S+)", maximize=True), ["speed: 3.5 GB/s"], 1.0)
+    >>> read_metric(Metric(r"speed: (\S+)", maximize=True), ["speed: 3.5 GB/s"], 1.0)
     3.5
-    >>> read_metric(Metric("json:a.b"), ['text\\n{"a": {"b": 2}}'], 1.0)
+    >>> read_metric(Metric("json:a.b"), ['text\n{"a": {"b": 2}}'], 1.0)
     2.0
     """
     if not metric.text:

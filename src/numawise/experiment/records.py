@@ -59,7 +59,7 @@ class Trial(msgspec.Struct, frozen=True):
     residency: dict[int, float] = {}
     """Share of sampled pages on each node, over all processes of the trial; empty when it could not be looked at."""
     on_target: float | None = None
-    """Share of sampled pages that are where the placement wants them; None when it leaves that open or none was seen."""
+    """Share of sampled pages where the placement wants them; None when it leaves that open or none was seen."""
     sampled_pages: int = 0
     cpus_used: CPUSet = CPUSet()
     """CPUs on which threads were seen."""

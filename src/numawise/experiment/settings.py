@@ -8,7 +8,6 @@ from numawise.linux.procfs import read_text
 
 _FILES = {
     "NUMA balancing": "/proc/sys/kernel/numa_balancing",
-    "transparent huge pages": "/sys/kernel/mm/transparent_hugepage/enabled",
     "THP defrag": "/sys/kernel/mm/transparent_hugepage/defrag",
     "frequency governor": "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
     "zone reclaim": "/proc/sys/vm/zone_reclaim_mode",

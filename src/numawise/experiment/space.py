@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 import msgspec
 
@@ -21,9 +22,10 @@ from numawise.placement.fill import mentions
 from numawise.placement.plan import plan
 from numawise.placement.request import Request
 from numawise.placement.units import cores_of
-from numawise.placement.values import HugePageMode, MemoryPolicy, Plan
+from numawise.placement.values import HugePageMode, MemoryPolicy, Plan, PolicyMode
 
 MOST_CANDIDATES = 64
+_DEFAULT = MemoryPolicy()
 POLICIES = ("default", "local", "bind", "preferred", "interleave", "weighted-interleave", "per-node")
 
 
@@ -54,7 +56,7 @@ def enumerate_candidates(
     command: Sequence[str],
     space: Space,
     *,
-    inherited: MemoryPolicy = MemoryPolicy(),
+    inherited: MemoryPolicy = _DEFAULT,
     within: Allowed | None = None,
 ) -> tuple[Candidate, ...]:
     """All candidates worth trying, the default first, no placement twice, at most MOST_CANDIDATES.
@@ -84,7 +86,9 @@ def enumerate_candidates(
                 thp=choice.request.thp,
             )
     if len(found) == 1 and space != Space(env=space.env, memory_per_worker_kib=space.memory_per_worker_kib):
-        raise UsageError("nothing to tune: what was asked for leaves no placement but the default on this machine")
+        raise UsageError(
+            "nothing to tune: what was asked for leaves no placement but the default on this machine"
+        )
     return tuple(found.values())
 
 
@@ -101,12 +105,16 @@ def default_candidate(topology: Topology, space: Space) -> Candidate:
 
 def _choices(topology: Topology, command: Sequence[str], space: Space) -> Iterator[_Choice]:
     texts = [*command, *space.env.values()]
-    tells_workers, tells_threads = (any(mentions(text, name) for text in texts) for name in ("workers", "threads"))
+    tells_workers, tells_threads = (
+        any(mentions(text, name) for text in texts) for name in ("workers", "threads")
+    )
     splits = any(mentions(text, "rank", "node") for text in texts)
     smt_there = any(len(core) > 1 for core in topology.smt_siblings)
     smts = space.smt or ((True, False) if smt_there else (True,))
     thps = space.thp or _thp_modes(topology)
-    for (policy, label, wish), smt, thp in itertools.product(_policies(topology, space, splits=splits), smts, thps):
+    for (policy, label, wish), smt, thp in itertools.product(
+        _policies(topology, space, splits=splits), smts, thps
+    ):
         base = msgspec.structs.replace(wish, smt=smt, thp=thp, env=dict(space.env))
         for workers, threads, step in _counts(topology, base, space, tells_workers, tells_threads):
             request = msgspec.structs.replace(base, told_workers=workers, threads=threads)
@@ -147,9 +155,10 @@ def _policies(topology: Topology, space: Space, *, splits: bool) -> Iterator[tup
             if splits:
                 yield policy, policy, Request(per="node")
         else:
-            nodes = tuple(n.id for n in memory if n.cpus & topology.allowed.cpus) or tuple(n.id for n in memory)
-            mode = "interleave" if policy == "interleave" else "weighted-interleave"
-            yield policy, policy, Request(memory=MemoryPolicy(mode, nodes))
+            nodes = tuple(n.id for n in memory if n.cpus & topology.allowed.cpus) or tuple(
+                n.id for n in memory
+            )
+            yield policy, policy, Request(memory=MemoryPolicy(cast("PolicyMode", policy), nodes))
 
 
 def _counts(
@@ -219,9 +228,15 @@ def _thp_modes(topology: Topology) -> tuple[HugePageMode, ...]:
 
 
 def _label(policy: str, workers: int | None, threads: int | None, smt: bool, thp: str) -> str:
-    size = f"{workers}x{threads}" if workers is not None else f"{threads} threads" if threads is not None else ""
+    size = (
+        f"{workers}x{threads}" if workers is not None else f"{threads} threads" if threads is not None else ""
+    )
     name = "" if policy == "default" and (size or not smt or thp != "default") else policy
-    return " ".join(part for part in (name, size, "" if smt else "no-smt", "" if thp == "default" else f"thp-{thp}") if part)
+    return " ".join(
+        part
+        for part in (name, size, "" if smt else "no-smt", "" if thp == "default" else f"thp-{thp}")
+        if part
+    )
 
 
 def _key(placed: Plan, topology: Topology, inherited: MemoryPolicy) -> bytes:
@@ -232,10 +247,14 @@ def _key(placed: Plan, topology: Topology, inherited: MemoryPolicy) -> bytes:
         if policy.mode == "default":
             policy = inherited
         if len(memory_nodes) <= 1 or policy.mode == "local":
-            return MemoryPolicy()  # with one memory there is one place to go; local is what the kernel does by itself
+            return (
+                MemoryPolicy()
+            )  # with one memory there is one place to go; local is what the kernel does by itself
         if len(policy.nodes) == 1 and policy.mode != "preferred":
             return MemoryPolicy("bind", policy.nodes)
         return policy
 
-    placements = tuple(msgspec.structs.replace(p, memory=effective(p.memory), node=None) for p in placed.placements)
+    placements = tuple(
+        msgspec.structs.replace(p, memory=effective(p.memory), node=None) for p in placed.placements
+    )
     return to_json(placements)

@@ -27,21 +27,6 @@ def new_id(created: float) -> str:
     return time.strftime("%y%m%d-%H%M%S-", time.localtime(created)) + os.urandom(2).hex()
 
 
-class Running(msgspec.Struct, frozen=True):
-    """A process that was started for a trial which had not ended when this was written.
-
-    It is the same process still only if `/proc/PID/stat` shows the same start time in the same boot.
-    """
-
-    number: int
-    candidate: str
-    pid: int
-    start_time: int
-    """Field 22 of `/proc/PID/stat`: clock ticks from boot to the process's start."""
-    boot_id: str = ""
-    """`/proc/sys/kernel/random/boot_id` at that time; empty when the caller did not give it."""
-
-
 class Summary(msgspec.Struct, frozen=True):
     """One line of the list of runs."""
 
@@ -106,7 +91,7 @@ class Store:
                 raise UsageError(f"run {study.id} is already in {self.path}") from None
 
     def add_trial(self, study_id: str, trial: Trial) -> None:
-        """Keep a trial that ended, forget its processes. Raises NumawiseError when its number is taken."""
+        """Keep a trial that ended. Raises NumawiseError when its number is taken."""
         with self._writing("keep a trial in"):
             try:
                 self._connection.execute(
@@ -123,25 +108,6 @@ class Store:
                 )
             except sqlite3.IntegrityError:
                 raise self._refused(study_id, trial.number) from None
-            self._forget(study_id, trial.number)
-
-    def mark_running(
-        self, study_id: str, number: int, candidate: str, pid: int, start_time: int, *, boot_id: str = ""
-    ) -> None:
-        """Note a process of the trial under way, so that `--resume` after a kill can end it (`Running`)."""
-        with self._writing("note a process in"):
-            try:
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO running VALUES (?, ?, ?, ?, ?, ?)",
-                    (study_id, number, candidate, pid, start_time, boot_id),
-                )
-            except sqlite3.IntegrityError:
-                raise self._unknown(study_id) from None
-
-    def clear_running(self, study_id: str, number: int | None = None) -> None:
-        """Forget the processes of one trial, or of all, once they are gone."""
-        with self._writing("forget a process in"):
-            self._forget(study_id, number)
 
     def finish(self, study_id: str, outcome: Outcome) -> None:
         """Keep how the study ended; `unfinished` no longer finds it."""
@@ -152,7 +118,6 @@ class Store:
             )
             if done.rowcount == 0:
                 raise self._unknown(study_id)
-            self._forget(study_id, None)
 
     # Reading
 
@@ -175,11 +140,6 @@ class Store:
         rows = self._rows("SELECT value FROM trial WHERE study = ? ORDER BY number", (study_id,))
         source = f"{self.path}, trial of run {study_id}"
         return tuple(from_json(value, Trial, source=source) for (value,) in rows)
-
-    def running(self, study_id: str) -> tuple[Running, ...]:
-        """The processes noted for trials that had not ended: after a kill, those to end before going on."""
-        query = "SELECT number, candidate, pid, start_time, boot_id FROM running WHERE study = ?"
-        return tuple(Running(*row) for row in self._rows(query, (study_id,)))
 
     def outcome(self, study_id: str) -> Outcome | None:
         """How the study ended; None while it has not."""
@@ -265,11 +225,6 @@ class Store:
     def _rows(self, query: str, arguments: tuple[object, ...]) -> tuple[Any, ...]:
         with explained(self.path, "read"):
             return tuple(self._connection.execute(query, arguments))
-
-    def _forget(self, study_id: str, number: int | None) -> None:
-        self._connection.execute(
-            "DELETE FROM running WHERE study = ? AND number = coalesce(?, number)", (study_id, number)
-        )
 
     def _unknown(self, study_id: str) -> UsageError:
         return UsageError(f"no run {study_id!r} in {self.path}; `numawise report --list` shows those kept")

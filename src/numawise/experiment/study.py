@@ -1,7 +1,7 @@
 """A study from beginning to end: trials run or replayed, kept the moment they end, and judged.
 
-`tune` and `compare` are deterministic given a seed and the values they were answered. So a study that was killed goes on
-by replaying the trials that were kept: the algorithm asks for the same candidates in the same order, gets the same
+`tune` and `compare` are deterministic given a seed and the values they were answered. So a study that was killed goes
+on by replaying the trials that were kept: the algorithm asks for the same candidates in the same order, gets the same
 answers, and the first question without a kept answer is where it was.
 """
 
@@ -22,6 +22,7 @@ from numawise.experiment.store import Store
 from numawise.experiment.trial import Conditions, run_trial
 from numawise.experiment.tune import TrialFailed, tune
 
+
 class Progress(msgspec.Struct, frozen=True):
     """Where a study stands, for a progress bar: told before each trial (with `trial` None) and after it."""
 
@@ -41,16 +42,16 @@ Watch = Callable[[Progress], None]
 
 
 def run_study(study: Study, store: Store, watch: Watch = lambda _: None) -> Outcome:
-    """Run (or go on with) a study that `store` holds, and keep its outcome.
+    """Run (or go on with) a study that `store` holds; how it ended, for the caller to keep (`Store.finish`).
 
-    Raises NumawiseError when the default (or an arm of a comparison) fails, KeyboardInterrupt when interrupted; what was
-    measured until then stays kept.
+    A study whose trials are all there is judged again, without running anything.
+
+    Raises NumawiseError when the default (or an arm of a comparison) fails, KeyboardInterrupt when interrupted; what
+    was measured until then stays kept.
     """
-    leftovers.end(store, study.id)
+    leftovers.end(study.id)
     recorder = _Recorder(study, store, watch)
-    outcome = _tune(study, recorder) if study.kind == "tune" else _compare(study, recorder)
-    store.finish(study.id, outcome)
-    return outcome
+    return _tune(study, recorder) if study.kind == "tune" else _compare(study, recorder)
 
 
 class _Recorder:
@@ -66,6 +67,7 @@ class _Recorder:
             topology=study.topology,
             timeout_s=study.timeout_s,
             cold_files=study.cold_files,
+            env={leftovers.MARK: study.id},
         )
 
     def before(self, ask: Ask) -> None:
@@ -90,13 +92,7 @@ class _Recorder:
 
     def _run(self, number: int, candidate: Candidate) -> Trial:
         self._tell(candidate, None)
-        trial = run_trial(
-            number,
-            candidate,
-            self._ask.phase,
-            self._conditions,
-            started=lambda process: leftovers.mark(self._store, self._study.id, number, candidate.name, process),
-        )
+        trial = run_trial(number, candidate, self._ask.phase, self._conditions)
         self._store.add_trial(self._study.id, trial)
         self.trials.append(trial)
         self._tell(candidate, trial)
@@ -154,12 +150,13 @@ def _tune(study: Study, recorder: _Recorder) -> Outcome:
         seed=study.seed,
         before=recorder.before,
     )
-    verdict = judged(result.verdict, (default, result.winner), recorder.trials)
-    best = result.winner if verdict.kind == "better" else default
+    winner = study.candidates[result.winner_index]
+    verdict = judged(result.verdict, (default, winner), recorder.trials)
+    best = winner if verdict.kind == "better" else default
     return Outcome(
         best=best.name,
         verdict=verdict,
-        winner=result.winner.name,
+        winner=winner.name,
         trials=len(recorder.trials),
         failed={study.candidates[i].name: why for i, why in result.failed.items()},
     )

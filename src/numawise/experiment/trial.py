@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,6 @@ from numawise.errors import NumawiseError
 from numawise.experiment.metric import Metric, NoMetricError, read_metric
 from numawise.experiment.records import Candidate, Trial
 from numawise.launch.output import Kept
-from numawise.launch.process import Process
 from numawise.launch.supervise import LaunchEnd, supervise
 from numawise.linux.cpuset import CPUSet
 from numawise.machine.topology import Topology
@@ -32,16 +31,14 @@ class Conditions(msgspec.Struct, frozen=True):
     timeout_s: float | None = None
     cold_files: tuple[str, ...] = ()
     """Files whose page cache is dropped before each trial, so that each reads them under its own policy."""
+    env: dict[str, str] = {}
+    """Added to the environment of every process."""
 
 
 def run_trial(
-    number: int,
-    candidate: Candidate,
-    phase: Literal["race", "final", "pair"],
-    conditions: Conditions,
-    started: Callable[[Process], None] = lambda _: None,
+    number: int, candidate: Candidate, phase: Literal["race", "final", "pair"], conditions: Conditions
 ) -> Trial:
-    """Run the command under `candidate`; `started` is told each process the moment it runs.
+    """Run the command under `candidate`.
 
     Raises KeyboardInterrupt when somebody interrupts it, NumawiseError when it cannot be started at all.
     """
@@ -54,10 +51,10 @@ def run_trial(
         conditions.command,
         conditions.topology,
         sink=kept,
-        started=started,
         look=watcher.look,
         timeout_s=conditions.timeout_s,
         grace_s=2.0,
+        env={**os.environ, **conditions.env},
         disposable=True,
     )
     if end.interrupted is not None:
@@ -127,4 +124,7 @@ def _on_target(proofs: Sequence[Proof]) -> float | None:
     total = sum(proof.anonymous_kib for proof in asked)
     if not total:
         return None
-    return sum(proof.on_target.share * proof.anonymous_kib for proof in asked if proof.on_target is not None) / total
+    return (
+        sum(proof.on_target.share * proof.anonymous_kib for proof in asked if proof.on_target is not None)
+        / total
+    )

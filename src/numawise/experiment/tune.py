@@ -223,7 +223,7 @@ class _Search:
             if not self._challengers:
                 return
             alive = [*self._challengers, self._default]
-            sigma = noise(self._blocks, alive)
+            sigma = noise(self._blocks, self._policy)
             score = scores(self._blocks, alive, sigma, self._policy)
             order = sorted(self._challengers, key=score.__getitem__)
             self._ranking = order + [index for index in self._ranking if index not in score]
@@ -231,12 +231,9 @@ class _Search:
             first_keep = first_keep or min(len(order), round(left / self._policy.runs_per_survivor))
             done = len(self._blocks)
             self._challengers = survivors(order, score, done, sigma, first_keep, self._policy)
-            reserve = self._final_least
-            if sigma is not None:
-                reserve = 2 * self._final_pairs(order, score, sigma)
-                if len(self._challengers) < 2 or resolved(done, sigma, self._delta):
-                    return
-            if left - len(self._challengers) - 1 < reserve:
+            if len(self._challengers) < 2 or resolved(done, sigma, self._delta):
+                return
+            if left - len(self._challengers) - 1 < 2 * self._final_pairs(order, score, sigma):
                 return
 
     def _final_pairs(self, order: Sequence[int], score: dict[int, float], sigma: float) -> int:

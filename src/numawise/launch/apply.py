@@ -60,7 +60,8 @@ def _set_policy(policy: MemoryPolicy, follows_first_touch: bool) -> list[str]:
         answer = f"set_mempolicy answered {_answer(error)}"
         if error.errno not in _REFUSALS:
             raise NotPermittedError(
-                f"memory policy {asked} cannot be set: {answer}; is the node allowed here, and does the kernel know the policy?"
+                f"memory policy {asked} cannot be set: {answer}; "
+                "is the node allowed here, and does the kernel know the policy?"
             ) from None
         if policy.mode == "local" or follows_first_touch:
             return [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -31,32 +30,38 @@ class Stdio(msgspec.Struct, frozen=True):
     stderr: int | None = None
 
 
-def start(
-    placement: Placement,
-    argv: Sequence[str],
-    *,
-    env: Mapping[str, str],
-    stdio: Stdio = Stdio(),
-    own_session: bool = False,
-    death_signal: int = signal.SIGTERM,
-    follows_first_touch: bool = False,
-    strict: bool = False,
-) -> Process:
-    """Start `argv` under `placement`, with `env` (complete) as its environment.
+class Start(msgspec.Struct, frozen=True):
+    """What to start, and how."""
 
-    `own_session` takes it out of the terminal's reach; `death_signal` is what it gets should this process die first.
+    placement: Placement
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    """The complete environment."""
+    stdio: Stdio = Stdio()
+    own_session: bool = False
+    """Out of the terminal's reach: signals reach it only through us."""
+    death_signal: int = signal.SIGTERM
+    """What it gets should we die first."""
+    follows_first_touch: bool = False
+    """See `launch.apply`."""
+    strict: bool = False
+
+
+def start(wish: Start) -> Process:
+    """Start a process where its placement says.
+
     Raises UsageError for a command that cannot be executed, NotPermittedError for a placement the kernel refuses.
     """
-    if not argv or not argv[0]:
+    if not wish.argv or not wish.argv[0]:
         raise UsageError("no command to run; write it after --")
-    if any("\0" in word for word in argv):
+    if any("\0" in word for word in wish.argv):
         raise UsageError("the command holds a NUL character, which no program can be given")
     reader, writer = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _become(writer, parent, placement, argv, env, stdio, own_session, death_signal, follows_first_touch, strict)
+        _become(wish, writer, parent)
     os.close(writer)
     with open(reader, "rb") as pipe:  # noqa: PTH123  (a descriptor, not a path)
         lines = pipe.read().decode(errors="replace").splitlines()
@@ -64,44 +69,36 @@ def start(
         os.waitpid(pid, 0)
         _, kind, text = lines[-1].split(" ", 2)
         raise {"usage": UsageError, "permission": NotPermittedError}.get(kind, NumawiseError)(text)
-    return Process(pid, placement, tuple(line.removeprefix("step ") for line in lines))
+    return Process(pid, wish.placement, tuple(line.removeprefix("step ") for line in lines))
 
 
-def _become(
-    writer: int,
-    parent: int,
-    placement: Placement,
-    argv: Sequence[str],
-    env: Mapping[str, str],
-    stdio: Stdio,
-    own_session: bool,
-    death_signal: int,
-    follows_first_touch: bool,
-    strict: bool,
-) -> None:
+def _become(wish: Start, writer: int, parent: int) -> None:
     """In the child: place itself, then exec. Never returns; whatever goes wrong is told through `writer`."""
     try:
-        if own_session:
+        if wish.own_session:
             os.setsid()
-        prctl.set_parent_death_signal(death_signal)
+        prctl.set_parent_death_signal(wish.death_signal)
         if os.getppid() != parent:  # the parent died before the line above took effect
             os._exit(1)
-        for target, source in enumerate((stdio.stdin, stdio.stdout, stdio.stderr)):
+        for target, source in enumerate((wish.stdio.stdin, wish.stdio.stdout, wish.stdio.stderr)):
             if source is not None:
                 os.dup2(source, target)
-        steps = apply(placement, follows_first_touch=follows_first_touch, strict=strict)
+        steps = apply(wish.placement, follows_first_touch=wish.follows_first_touch, strict=wish.strict)
         os.write(writer, "".join(f"step {step}\n" for step in steps).encode())
-        for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these two; programs expect the default
+        for signum in (
+            signal.SIGPIPE,
+            signal.SIGXFSZ,
+        ):  # Python ignores these two; programs expect the default
             signal.signal(signum, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606
+        os.execvpe(wish.argv[0], wish.argv, wish.env)  # noqa: S606
     except NumawiseError as error:
         kind = {2: "usage", 3: "permission"}.get(error.exit_code, "other")
         os.write(writer, f"error {kind} {error}\n".encode())
     except FileNotFoundError:
-        os.write(writer, f"error usage command not found: {argv[0]}\n".encode())
+        os.write(writer, f"error usage command not found: {wish.argv[0]}\n".encode())
     except OSError as error:
-        os.write(writer, f"error usage cannot execute {argv[0]}: {error.strerror}\n".encode())
+        os.write(writer, f"error usage cannot execute {wish.argv[0]}: {error.strerror}\n".encode())
     except BaseException as error:  # noqa: BLE001  (a forked child must never run on into its parent's code)
         os.write(writer, f"error other {type(error).__name__}: {error}\n".encode())
     os._exit(127)

@@ -97,7 +97,9 @@ def _parse_range(item: str, whole: str) -> range:
     span, _, stride_text = item.partition(":")
     first_text, dash, last_text = span.partition("-")
     numbers = (first_text, last_text if dash else first_text, stride_text or "1")
-    if not all(n.strip().isascii() and n.strip().isdigit() for n in numbers) or (":" in item and not stride_text):
+    if not all(n.strip().isascii() and n.strip().isdigit() for n in numbers) or (
+        ":" in item and not stride_text
+    ):
         raise UsageError(f"not a list of ids: {whole.strip()!r} (at {item!r}); write it like 0-3,8")
     first, last, stride = (int(n) for n in numbers)
     if first > last:

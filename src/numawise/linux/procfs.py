@@ -29,9 +29,6 @@ class Stat(NamedTuple):
     flags: int
     cpu: int
     """The CPU it last ran on (field 39)."""
-    session: int
-    start_time: int
-    """Clock ticks from boot to its start (field 22): with the pid, it names a process for good."""
 
     @property
     def is_kernel_thread(self) -> bool:
@@ -110,8 +107,6 @@ def parse_stat(text: str) -> Stat:
         int(fields[1]),
         int(fields[6]),
         int(fields[36]),
-        int(fields[3]),
-        int(fields[19]),
     )
 
 
@@ -210,11 +205,6 @@ def is_alive(pid: int) -> bool:
         return not read_stat(pid).has_ended or len(thread_ids(pid)) > 1
     except GONE:
         return False
-
-
-def boot_id() -> str:
-    """Differs from boot to boot: pids of another boot mean nothing in this one."""
-    return read_text("/proc/sys/kernel/random/boot_id").strip()
 
 
 def processes() -> list[int]:

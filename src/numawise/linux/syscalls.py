@@ -12,8 +12,20 @@ import os
 from collections.abc import Iterable, Sequence
 
 _NUMBERS = {
-    "x86_64": {"mbind": 237, "set_mempolicy": 238, "get_mempolicy": 239, "migrate_pages": 256, "move_pages": 279},
-    "aarch64": {"mbind": 235, "get_mempolicy": 236, "set_mempolicy": 237, "migrate_pages": 238, "move_pages": 239},
+    "x86_64": {
+        "mbind": 237,
+        "set_mempolicy": 238,
+        "get_mempolicy": 239,
+        "migrate_pages": 256,
+        "move_pages": 279,
+    },
+    "aarch64": {
+        "mbind": 235,
+        "get_mempolicy": 236,
+        "set_mempolicy": 237,
+        "migrate_pages": 238,
+        "move_pages": 239,
+    },
 }
 
 MODES = {
@@ -87,7 +99,9 @@ def mbind(address: int, length: int, mode: str, nodes: Iterable[int] = (), flags
     _call("mbind", address, length, MODES[mode], mask, maxnode, flags)
 
 
-def move_pages(pid: int, addresses: Sequence[int], nodes: Sequence[int] | None = None, flags: int = 0) -> list[int]:
+def move_pages(
+    pid: int, addresses: Sequence[int], nodes: Sequence[int] | None = None, flags: int = 0
+) -> list[int]:
     """The node of each page of `pid` (0: this process), or a negative errno; with `nodes`, move them there first.
 
     -ENOENT: not present (never touched, or swapped out); -EFAULT: nothing mapped there.

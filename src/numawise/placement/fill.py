@@ -1,4 +1,4 @@
-"""Filling `{node} {rank} {ranks} {threads} {workers} {port} {gpu}` into a command or an environment variable, per process."""
+"""Filling `{node} {rank} {ranks} {threads} {workers} {port}` into commands and environment, process by process."""
 
 from __future__ import annotations
 

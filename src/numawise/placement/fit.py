@@ -20,7 +20,8 @@ def check_cpus(wanted: CPUSet, topology: Topology) -> None:
     refused = CPUSet(wanted - topology.allowed.cpus)
     if refused:
         raise NotPermittedError(
-            f"CPUs {refused} are not allowed here (cpuset or affinity of the caller); allowed are {topology.allowed.cpus}"
+            f"CPUs {refused} are not allowed here (cpuset or affinity of the caller); "
+            f"allowed are {topology.allowed.cpus}"
         )
 
 
@@ -44,14 +45,17 @@ def check_nodes(wanted: Iterable[int], topology: Topology, *, cpus: bool, memory
             raise UsageError(f"node {node_id} has no memory; name another for it with --mem")
         if memory and node_id not in topology.allowed.nodes:
             raise NotPermittedError(
-                f"node {node_id}: its memory is not allowed here (cpuset of the caller); " + _possible(topology)
+                f"node {node_id}: its memory is not allowed here (cpuset of the caller); "
+                + _possible(topology)
             )
 
 
 def check_size(placements: Sequence[Placement], size_kib: int, topology: Topology) -> None:
     """Raise UsageError, with the arithmetic, when a stated size per process cannot be held where it is asked for."""
     available = {
-        node.id: node.memory_kib if node.free_kib is None else min(node.memory_kib, node.free_kib + (node.reclaimable_kib or 0))
+        node.id: node.memory_kib
+        if node.free_kib is None
+        else min(node.memory_kib, node.free_kib + (node.reclaimable_kib or 0))
         for node in topology.nodes
         if node.id in topology.allowed.nodes
     }
@@ -66,7 +70,7 @@ def check_size(placements: Sequence[Placement], size_kib: int, topology: Topolog
     for where, wanted in demand.items():
         room = sum(available.get(node, 0) for node in where)
         if wanted > room:
-            count = sum(1 for p in placements if (p.memory.nodes if p.memory.nodes else tuple(available)) == where)
+            count = sum(1 for p in placements if (p.memory.nodes or tuple(available)) == where)
             share = f"{count} x {_gib(size_kib)}" if count > 1 else _gib(size_kib)
             rooms = ", ".join(f"node {n}: {_gib(k)}" for n, k in available.items())
             raise UsageError(
@@ -75,7 +79,9 @@ def check_size(placements: Sequence[Placement], size_kib: int, topology: Topolog
             )
     total, room = size_kib * len(placements), sum(available.values())
     if total > room:
-        raise UsageError(f"{len(placements)} x {_gib(size_kib)} do not fit in the {_gib(room)} available on all nodes")
+        raise UsageError(
+            f"{len(placements)} x {_gib(size_kib)} do not fit in the {_gib(room)} available on all nodes"
+        )
 
 
 def _possible(topology: Topology) -> str:
@@ -96,4 +102,6 @@ def first_touch_suffices(placement: Placement, topology: Topology) -> bool:
     if placement.memory.mode == "local":
         return True
     nodes = {node.id for node in topology.nodes if node.cpus & placement.cpus}
-    return placement.memory.mode in ("bind", "preferred", "preferred-many") and nodes <= set(placement.memory.nodes)
+    return placement.memory.mode in ("bind", "preferred", "preferred-many") and nodes <= set(
+        placement.memory.nodes
+    )

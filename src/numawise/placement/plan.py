@@ -32,15 +32,17 @@ def plan(topology: Topology, request: Request) -> Plan:
     ...     allowed=Allowed(CPUSet.parse("0-3"), (0, 1)),
     ...     smt_siblings=tuple(CPUSet([c]) for c in range(4)),
     ... )
-    >>> plan(machine, Request(nodes=(1,))).placements[0]
-    Placement(rank=0, cpus=CPUSet('2-3'), memory=MemoryPolicy(mode='bind', nodes=(1,)), devices=(), threads=None, workers=1, ranks=1, env={}, node=1, thp='default')
+    >>> placement = plan(machine, Request(nodes=(1,))).placements[0]
+    >>> placement.cpus, placement.memory
+    (CPUSet('2-3'), MemoryPolicy(mode='bind', nodes=(1,)))
     """
     _check_counts(request)
     cpus = _selected_cpus(topology, request)
     units = units_of(topology, cpus, request.per) if request.per else _whole(topology, cpus, request)
     shares = _shares(topology, units, request)
     placements = tuple(
-        _placement(topology, request, rank, cpus, unit, len(shares)) for rank, (unit, cpus) in enumerate(shares)
+        _placement(topology, request, rank, cpus, unit, len(shares))
+        for rank, (unit, cpus) in enumerate(shares)
     )
     if request.size_kib is not None:
         check_size(placements, request.size_kib, topology)
@@ -70,7 +72,9 @@ def _selected_cpus(topology: Topology, request: Request) -> CPUSet:
         if not cpus:
             raise UsageError(f"none of the CPUs {request.cpus} belongs to node {','.join(map(str, nodes))}")
     if not cpus:
-        raise NotPermittedError("no CPU is allowed here: the caller's affinity and cpuset have none in common")
+        raise NotPermittedError(
+            "no CPU is allowed here: the caller's affinity and cpuset have none in common"
+        )
     if not request.smt:
         cpus = CPUSet(core[0] for core in cores_of(topology, cpus))
     return cpus
@@ -156,7 +160,9 @@ def _memory(topology: Topology, request: Request, unit: Unit, cpus: CPUSet, *, s
     nodes = wish.nodes
     if not nodes and wish.mode in ("interleave", "weighted-interleave"):
         nodes = request.nodes or tuple(
-            n.id for n in topology.nodes if n.memory_kib and n.id in topology.allowed.nodes and n.kind != "gpu"
+            n.id
+            for n in topology.nodes
+            if n.memory_kib and n.id in topology.allowed.nodes and n.kind != "gpu"
         )
     nodes = nodes or near or tuple(n for n in topology.allowed.nodes if topology.node(n).memory_kib)
     if wish.mode == "preferred":
@@ -173,8 +179,14 @@ def _bind_near(topology: Topology, node_id: int) -> MemoryPolicy:
     if node.memory_kib and node_id in topology.allowed.nodes:
         return MemoryPolicy("bind", (node_id,))
     row = (topology.distances or {}).get(node_id, {})
-    usable = [n.id for n in topology.nodes if n.memory_kib and n.id in topology.allowed.nodes and n.kind != "gpu"]
-    return MemoryPolicy("preferred", (min(usable, key=lambda n: (row.get(n, 255), n)),)) if usable else MemoryPolicy()
+    usable = [
+        n.id for n in topology.nodes if n.memory_kib and n.id in topology.allowed.nodes and n.kind != "gpu"
+    ]
+    return (
+        MemoryPolicy("preferred", (min(usable, key=lambda n: (row.get(n, 255), n)),))
+        if usable
+        else MemoryPolicy()
+    )
 
 
 def _notes(topology: Topology, request: Request) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import msgspec
 
@@ -74,7 +74,7 @@ def parse_policy(text: str, topology: Topology) -> MemoryPolicy:
         raise UsageError(f"unknown memory policy {mode!r}; there are {', '.join(_MODES)}")
     if mode in _NODELESS and colon:
         raise UsageError(f"memory policy {mode} takes no nodes (got {nodes!r})")
-    return MemoryPolicy(mode, parse_nodes(nodes, topology, memory=True) if colon else ())
+    return MemoryPolicy(cast("PolicyMode", mode), parse_nodes(nodes, topology, memory=True) if colon else ())
 
 
 def parse_nodes(text: str, topology: Topology, *, memory: bool = False) -> tuple[int, ...]:
@@ -108,7 +108,5 @@ def parse_nodes(text: str, topology: Topology, *, memory: bool = False) -> tuple
 
 def describe_nodes(topology: Topology) -> str:
     """The nodes there are, in words: what a refusal offers instead."""
-    parts = [
-        f"{node.id} ({f'CPUs {node.cpus}' if node.cpus else 'no CPUs'})" for node in topology.nodes
-    ]
+    parts = [f"{node.id} ({f'CPUs {node.cpus}' if node.cpus else 'no CPUs'})" for node in topology.nodes]
     return f"node{'s' if len(parts) != 1 else ''} " + ", ".join(parts)

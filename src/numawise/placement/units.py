@@ -57,7 +57,9 @@ def split_cores(cores: Sequence[tuple[int, ...]], count: int, least: int = 1) ->
     [CPUSet('0-1,4'), CPUSet('2,5-6')]
     """
     n = len(cores)
-    whole = [CPUSet(c for core in cores[i * n // count : (i + 1) * n // count] for c in core) for i in range(count)]
+    whole = [
+        CPUSet(c for core in cores[i * n // count : (i + 1) * n // count] for c in core) for i in range(count)
+    ]
     if min(len(piece) for piece in whole) >= least:
         return whole
     flat = [cpu for core in cores for cpu in core]
@@ -65,7 +67,7 @@ def split_cores(cores: Sequence[tuple[int, ...]], count: int, least: int = 1) ->
 
 
 def share_out(workers: int, units: Sequence[Unit], threads: int) -> list[int]:
-    """How many of `workers` go on each unit: as even as the units' sizes allow, none squeezed where another has room."""
+    """How many of `workers` go on each unit: as even as sizes allow, none squeezed where another has room."""
     counts = [0] * len(units)
     for _ in range(workers):
         room = [len(unit.cpus) // threads - count for unit, count in zip(units, counts, strict=True)]

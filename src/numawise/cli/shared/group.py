@@ -12,7 +12,6 @@ import numawise.cli
 from numawise.errors import UsageError
 
 
-
 class _Commands(click.Group):
     """Each file of the room but the entry is a command; adding a file adds it."""
 
@@ -28,7 +27,9 @@ class _Commands(click.Group):
         return found
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="numawise")
 def root() -> None:
     """Measured, verified NUMA placement for AI programs.

@@ -23,7 +23,9 @@ def selection_options(options: Iterable[Option] = SELECTION) -> Callable[[F], F]
             if option.metavar is None:
                 function = click.option(*names, is_flag=True, help=option.help)(function)
             else:
-                function = click.option(*names, metavar=option.metavar, multiple=True, help=option.help)(function)
+                function = click.option(*names, metavar=option.metavar, multiple=True, help=option.help)(
+                    function
+                )
         return function
 
     return decorate
@@ -46,5 +48,9 @@ def take_values(arguments: dict[str, Any], options: Iterable[Option] = SELECTION
 command_argument = click.argument("command_line", metavar="-- CMD ...", nargs=-1, type=click.UNPROCESSED)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 root_option = click.option(
-    "--root", metavar="DIR|FILE.tar.gz", default="/", show_default=False, help="A machine in a file; this one if not given."
+    "--root",
+    metavar="DIR|FILE.tar.gz",
+    default="/",
+    show_default=False,
+    help="A machine in a file; this one if not given.",
 )

@@ -6,19 +6,26 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from numawise.cli.shared.selection import request_from
+from numawise.cli.shared.selection import SELECTION, request_from
 from numawise.errors import UsageError
 from numawise.machine.topology import Topology
 from numawise.placement.fit import check_cpus, check_nodes
 from numawise.placement.plan import plan
 from numawise.placement.values import Plan
 
+_BESIDE_PROFILE = ("profile", "env", "port")
+
 
 def resolve(values: Mapping[str, Sequence[str]], topology: Topology) -> Plan:
-    """The Plan that the options ask for on `topology`. Raises as `placement.plan` does, SnapshotError for a bad profile."""
+    """The Plan that the options ask for on `topology`.
+
+    Raises as `placement.plan` does, and SnapshotError for a profile that cannot be read.
+    """
     if "profile" not in values:
         return plan(topology, request_from(values, topology))
-    others = sorted(set(values) - {"profile", "env", "port"})
+    others = [
+        option.name for option in SELECTION if option.name in values and option.name not in _BESIDE_PROFILE
+    ]
     if others:
         raise UsageError(f"--profile says where everything goes; leave --{others[0]} out")
     return _from_profile(values["profile"][-1], request_from(values, topology).env, topology)
@@ -32,7 +39,10 @@ def _from_profile(name: str, env: Mapping[str, str], topology: Topology) -> Plan
         check_cpus(placement.cpus, topology)
         check_nodes(placement.memory.nodes, topology, cpus=False, memory=True)
     placements = tuple(
-        msgspec.structs.replace(placement, env={**placement.env, **env}) for placement in profile.plan.placements
+        msgspec.structs.replace(placement, env={**placement.env, **env})
+        for placement in profile.plan.placements
     )
-    notes = [f"profile {name} was made on a different machine: {line}" for line in differences(profile, topology)]
+    notes = [
+        f"profile {name} was made on a different machine: {line}" for line in differences(profile, topology)
+    ]
     return Plan(placements, (*profile.plan.notes, *notes))

@@ -35,7 +35,9 @@ Values = dict[str, list[str]]
 """What was given, by option name; an option without a value is there with an empty text."""
 
 SELECTION = (
-    Option(("--node",), "N[,N]", "CPUs and memory of these nodes: ids, all, !0 (all but), +0 (first allowed)"),
+    Option(
+        ("--node",), "N[,N]", "CPUs and memory of these nodes: ids, all, !0 (all but), +0 (first allowed)"
+    ),
     Option(("--cpus", "-C", "--physcpubind"), "LIST", "these CPUs, such as 0-3,8"),
     Option(("--cpunodebind", "-N"), "NODES", "the CPUs of these nodes, memory as it is"),
     Option(
@@ -57,7 +59,10 @@ SELECTION = (
     Option(("--size",), "SIZE", "memory each process needs, such as 200G; refused when it cannot fit"),
     Option(("--profile",), "NAME", "the placement that tune saved under this name"),
     Option(
-        ("--env",), "K=V", "environment of the processes; {node} {rank} {ranks} {threads} {workers} {port} are filled in", True
+        ("--env",),
+        "K=V",
+        "environment of the processes; {node} {rank} {ranks} {threads} {workers} {port} are filled in",
+        True,
     ),
     Option(("--port",), "PORT", "{port} of the first process; the others count up"),
 )

@@ -53,15 +53,52 @@ def study_options(function: F) -> F:
         json_option,
         click.option("--quiet", "-q", is_flag=True, help="No progress line."),
         click.option("--csv", type=file, metavar="FILE", help="Write every trial to FILE."),
-        click.option("--html", type=file, metavar="FILE", help="Write the report to FILE (default: kept beside the run)."),
-        click.option("--resume", is_flag=True, help="Go on with the newest run of this command that was cut short."),
-        click.option("--cold", multiple=True, metavar="FILE", help="Drop FILE's page cache before each trial."),
-        click.option("--timeout", type=click.FloatRange(min=0.01), metavar="S", help="Stop a trial after S seconds: it failed."),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random order."),
-        click.option("--delta", type=click.FloatRange(0, 1, min_open=True), default=0.02, show_default=True, help="Differences up to this share do not matter."),
-        click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True, help="Chance of a false alarm."),
+        click.option(
+            "--html",
+            type=file,
+            metavar="FILE",
+            help="Write the report to FILE (default: kept beside the run).",
+        ),
+        click.option(
+            "--resume", is_flag=True, help="Go on with the newest run of this command that was cut short."
+        ),
+        click.option(
+            "--cold", multiple=True, metavar="FILE", help="Drop FILE's page cache before each trial."
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0.01),
+            metavar="S",
+            help="Stop a trial after S seconds: it failed.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Decides the random order.",
+        ),
+        click.option(
+            "--delta",
+            type=click.FloatRange(0, 1, min_open=True),
+            default=0.02,
+            show_default=True,
+            help="Differences up to this share do not matter.",
+        ),
+        click.option(
+            "--alpha",
+            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            default=0.05,
+            show_default=True,
+            help="Chance of a false alarm.",
+        ),
         click.option("--maximize", is_flag=True, help="The metric is better when it is higher."),
-        click.option("--metric", default="", metavar="REGEX|json:KEY", help="A number in the output (first group, last match) instead of wall time."),
+        click.option(
+            "--metric",
+            default="",
+            metavar="REGEX|json:KEY",
+            help="A number in the output (first group, last match) instead of wall time.",
+        ),
     ):
         function = option(function)
     return function
@@ -81,16 +118,20 @@ def begin_or_resume(
     options: StudyOptions,
     make: Callable[[], tuple[tuple[Candidate, ...], Topology, int]],
 ) -> Study:
-    """The study to run: the newest unfinished one of this command with --resume, else a new one that `make` lays out.
+    """The study to run: with --resume the newest of this command, else a new one that `make` lays out.
 
-    `make` gives the candidates (the default first), the machine and the budget. Raises UsageError when there is nothing
-    to resume.
+    One that was cut short goes before one that was not: what ended is judged and shown again, for it may have been
+    killed between its last trial and its report. `make` gives the candidates (the default first), the machine and the
+    budget. Raises UsageError when there is nothing to resume.
     """
     if options.resume:
         unfinished = store.unfinished(kind=kind, command=tuple(command))
-        if not unfinished:
-            raise UsageError(f"no {kind} of this command was cut short; start one without --resume")
-        return unfinished[0]
+        if unfinished:
+            return unfinished[0]
+        for run in store.list():
+            if (run.kind, run.command) == (kind, tuple(command)):
+                return store.study(run.id)
+        raise UsageError(f"no {kind} of this command was begun; start one without --resume")
     import time
 
     from numawise.experiment.settings import read_settings
@@ -130,23 +171,26 @@ def carry_out(store: Store, study: Study, options: StudyOptions) -> Outcome:
         except KeyboardInterrupt:
             line.end()
             kept = len(store.trials(study.id))
-            raise InterruptedStudy(f"interrupted; {kept} trials are kept, go on with the same command and --resume") from None
+            raise InterruptedStudy(
+                f"interrupted; {kept} trials are kept, go on with the same command and --resume"
+            ) from None
         finally:
             line.end()
 
 
-def show(store: Store, study: Study, outcome: Outcome, options: StudyOptions, as_json: dict[str, Any]) -> None:
-    """Write the report and the table, print JSON or the summary."""
+def finish(store: Store, study: Study, outcome: Outcome, options: StudyOptions) -> None:
+    """Keep the outcome, write the report and the table, print JSON or the summary."""
     from numawise.experiment.home import ensure_folder
-    from numawise.report import csv, html, terminal
+    from numawise.report import csv, html, json_forms, terminal
 
+    store.finish(study.id, outcome)
     trials = store.trials(study.id)
     page = options.html or ensure_folder(store.path.parent / "reports") / f"{study.id}.html"
     html.write(page, study, trials, outcome)
     if options.csv is not None:
         csv.write(options.csv, study, trials)
     if options.as_json:
-        click.echo(to_json(as_json, indent=2))
+        click.echo(to_json(json_forms.study_json(study, trials, outcome), indent=2))
     else:
         terminal.show(study, trials, outcome, report=page)
 
@@ -160,10 +204,13 @@ class _Line:
     def __call__(self, progress: Progress) -> None:
         if self._quiet:
             return
-        stage = {"race": "finding the best", "final": "best against default", "pair": "comparing"}[progress.phase]
+        stage = {"race": "finding the best", "final": "best against default", "pair": "comparing"}[
+            progress.phase
+        ]
         filled = 24 * progress.done // max(1, progress.done + progress.at_most)
         bar = "━" * filled + "─" * (24 - filled)
-        line = f"{bar} trial {progress.done + (progress.trial is None)}, {stage}: {progress.candidate}{self._left(progress)}"
+        number = progress.done + (progress.trial is None)
+        line = f"{bar} trial {number}, {stage}: {progress.candidate}{self._left(progress)}"
         sys.stderr.write(f"\r\x1b[K{line[: _columns() - 1]}")
         sys.stderr.flush()
 

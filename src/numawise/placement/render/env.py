@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from numawise.placement.values import Plan
 
 
-def render(plan: Plan, command: Sequence[str]) -> str:  # noqa: ARG001  (all renderers have one shape)
+def render(plan: Plan, command: Sequence[str]) -> str:
     """`export` lines, a block a process."""
     blocks = [
         "\n".join(

@@ -24,7 +24,7 @@ def render(plan: Plan, command: Sequence[str]) -> str:
 
 
 def policy_options(policy: MemoryPolicy) -> list[str]:
-    """numactl's options for a memory policy; none for `default`."""
+    """Numactl's options for a memory policy; none for `default`."""
     if policy.mode == "default":
         return []
     if policy.mode == "local":

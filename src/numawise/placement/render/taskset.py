@@ -19,4 +19,6 @@ def _line(placement: Placement, command: Sequence[str]) -> str:
     words = [*(["env", *env] if env else []), "taskset", "--cpu-list", str(placement.cpus)]
     line = shlex.join([*words, *(fill(word, placement) for word in command or ["COMMAND"])])
     lost = placement.memory.mode not in ("default", "local")
-    return f"# memory policy {placement.memory.mode} is lost: taskset binds CPUs only\n{line}" if lost else line
+    return (
+        f"# memory policy {placement.memory.mode} is lost: taskset binds CPUs only\n{line}" if lost else line
+    )
