@@ -74,5 +74,7 @@ def _flush() -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"numawise: {message}", file=sys.stderr)
+    # One line, whatever a program's last words were: scripts and people read it by the line.
+    line = " | ".join(part.strip() for part in message.splitlines() if part.strip())
+    print(f"numawise: {line}", file=sys.stderr)
     return code

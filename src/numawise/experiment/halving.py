@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -74,7 +75,7 @@ def noise(blocks: Sequence[Block], policy: Policy = DEFAULT_POLICY) -> float:
     mean of logarithms).
     """
     deviations: list[float] = []
-    for earlier, later in zip(blocks, blocks[1:]):  # noqa: B905  # each with its successor
+    for earlier, later in pairwise(blocks):
         differences = [later[index] - value for index, value in earlier.items() if index in later]
         if len(differences) > 1:
             middle = statistics.median(differences)
