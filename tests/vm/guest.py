@@ -145,7 +145,7 @@ def vng(share: Path, mounts: dict[str, Path]) -> list[str]:
         shares += ["-fsdev", f"local,id={tag},path={where},security_model=none,readonly=on,multidevs=remap"]
         shares += ["-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag},bus=pcie.0"]
     return [
-        *("vng", "-r", str(kernel()), "--disable-kvm", "--force-initramfs"),
+        *("vng", "-r", str(kernel()), "--user", "root", "--disable-kvm", "--force-initramfs"),
         *(word for option in KERNEL_OPTIONS for word in ("--append", option)),
         *MACHINE,
         *("--rwdir", str(share)),

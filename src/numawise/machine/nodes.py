@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from numawise.linux.cpuset import CPUSet, format_list
 from numawise.linux.sysfs import field_kib, parse_int, parse_list
 from numawise.machine.cpus import CPUFile, numbered
@@ -17,6 +19,7 @@ from numawise.machine.topology import Access, HugePages, MemorySideCache, Node
 
 NODE = "sys/devices/system/node"
 _MIN_DISTANCE = 1
+_LENT_FROM = 1.1  # the two files differ by a little on every machine
 
 
 class Memory(NamedTuple):
@@ -43,6 +46,8 @@ def read_nodes(root: Root, online: frozenset[int]) -> Memory:
         return _merged(
             nodes, online, f"the node directories contradict each other ({reason}): reported as one node 0"
         )
+    if len(nodes) == 1:
+        nodes = [_with_lent_memory(nodes[0], root.read("proc/meminfo"))]
     distances, notes = _distances(root, ids)
     homeless = online - frozenset().union(*cpus.values())
     if homeless:
@@ -86,6 +91,16 @@ def _node(root: Root, number: int, cpus: frozenset[int]) -> Node:
         memory_side_caches=_memory_side_caches(root, f"{folder}/memory_side_cache"),
         access=_access(root, folder),
     )
+
+
+def _with_lent_memory(node: Node, meminfo: str | None) -> Node:
+    """The only node, with what a balloon driver has lent to the host: the node's file leaves it out while it is lent,
+    /proc/meminfo counts it, and it comes back when memory is asked for.
+    """
+    total, free = field_kib(meminfo, "MemTotal"), field_kib(meminfo, "MemFree")
+    if total is None or free is None or total <= node.memory_kib * _LENT_FROM:
+        return node
+    return msgspec.structs.replace(node, memory_kib=total, free_kib=max(free, node.free_kib or 0))
 
 
 def _reclaimable(meminfo: str | None) -> int | None:
