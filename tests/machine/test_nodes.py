@@ -53,8 +53,17 @@ def test_memory_free_and_reclaimable(tmp_path: Path) -> None:
         "Node 0 MemTotal:  1000 kB\nNode 0 MemFree:  100 kB\nNode 0 Active(file):  20 kB\n"
         "Node 0 Inactive(file):  3 kB\nNode 0 SReclaimable:  400 kB\n"
     )
+    tree.files["proc/meminfo"] = "MemTotal:  1010 kB\nMemFree:  110 kB\n"
     node = topology_of(tree, tmp_path).node(0)
     assert (node.memory_kib, node.free_kib, node.reclaimable_kib) == (1000, 100, 423)
+
+
+def test_what_a_balloon_has_lent_out_can_be_had_back(tmp_path: Path) -> None:
+    tree = machine(nodes=1)
+    tree.files[f"{NODE}/node0/meminfo"] = "Node 0 MemTotal:  1000 kB\nNode 0 MemFree:  100 kB\n"
+    tree.files["proc/meminfo"] = "MemTotal:  4000 kB\nMemFree:  3100 kB\n"
+    node = topology_of(tree, tmp_path).node(0)
+    assert (node.memory_kib, node.free_kib) == (1000, 3100)
 
 
 def test_huge_pages_and_memory_side_cache(tmp_path: Path) -> None:

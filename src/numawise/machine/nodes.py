@@ -94,13 +94,13 @@ def _node(root: Root, number: int, cpus: frozenset[int]) -> Node:
 
 
 def _with_lent_memory(node: Node, meminfo: str | None) -> Node:
-    """The only node, with what a balloon driver has lent to the host: the node's file leaves it out while it is lent,
-    /proc/meminfo counts it, and it comes back when memory is asked for.
+    """The only node, with the free memory that a balloon driver has lent to the host: the node's file leaves it out
+    while it is lent, /proc/meminfo counts it, and it comes back when memory is asked for.
     """
     total, free = field_kib(meminfo, "MemTotal"), field_kib(meminfo, "MemFree")
     if total is None or free is None or total <= node.memory_kib * _LENT_FROM:
         return node
-    return msgspec.structs.replace(node, memory_kib=total, free_kib=max(free, node.free_kib or 0))
+    return msgspec.structs.replace(node, free_kib=max(free, node.free_kib or 0))
 
 
 def _reclaimable(meminfo: str | None) -> int | None:

@@ -53,9 +53,7 @@ def check_nodes(wanted: Iterable[int], topology: Topology, *, cpus: bool, memory
 def check_size(placements: Sequence[Placement], size_kib: int, topology: Topology) -> None:
     """Raise UsageError, with the arithmetic, when a stated size per process cannot be held where it is asked for."""
     available = {
-        node.id: node.memory_kib
-        if node.free_kib is None
-        else min(node.memory_kib, node.free_kib + (node.reclaimable_kib or 0))
+        node.id: node.memory_kib if node.free_kib is None else node.free_kib + (node.reclaimable_kib or 0)
         for node in topology.nodes
         if node.id in topology.allowed.nodes
     }
