@@ -132,7 +132,6 @@ def test_nothing_heavy_is_imported_on_the_way() -> None:
         "jinja2",
         "click",
         "sqlite3",
-        "subprocess",
         "tarfile",
         "asyncio",
         "logging",

@@ -147,7 +147,7 @@ def compare_steps(
             )
         if step > 0:
             log_ratios.append(math.log(times[0]) - math.log(times[1]))
-            verdict = _look(log_ratios, alpha, delta, decide=step >= look_from, last=step == max_pairs)
+            verdict = look(log_ratios, alpha, delta, decide=step >= look_from, last=step == max_pairs)
         if on_pair is not None:
             on_pair(Pair(step=step, time_a=times[0], time_b=times[1], b_first=b_first, verdict=verdict))
         if verdict is not None and verdict.kind != "inconclusive":
@@ -156,8 +156,8 @@ def compare_steps(
     return verdict
 
 
-def _look(log_ratios: list[float], alpha: float, delta: float, *, decide: bool, last: bool) -> Verdict:
-    """What the pairs so far say; before the first look that is "inconclusive" whatever they are."""
+def look(log_ratios: list[float], alpha: float, delta: float, *, decide: bool, last: bool) -> Verdict:
+    """What the pairs so far say: x = log(time_a / time_b) of each. "inconclusive" unless `decide`."""
     seen = estimate(log_ratios, alpha)
     kind = kind_of(seen, delta) if decide else "inconclusive"
     reasons = {

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import msgspec
 
-from numawise.experiment.sequential import interval_factor
+from numawise.experiment.sequential import first_look, interval_factor
 
 Block = Mapping[int, float]
 """Log time of each candidate (by index) in one randomised complete block."""
@@ -36,9 +36,15 @@ class Policy(msgspec.Struct, frozen=True):
     agreeing_sigmas: float = 3.5
     """Values farther than this from their lower median do not enter a score."""
     least_final_pairs: int = 12
-    """Pairs kept back for the final comparison, at least ..."""
+    """Pairs kept back for the final comparison of a single winner, at least ..."""
     most_final_share: float = 0.25
     """... and at most this share of the budget's runs, counted in pairs."""
+    finalists: int = 3
+    """So many challengers may meet the default together, where the default is far enough behind for that."""
+    least_shared_pairs: int = 8
+    """Pairs each of them is given, at least."""
+    final_behind_sigmas: float = 2.5
+    """Finalists this many standard errors behind the leader leave."""
     spike_factor: float = 1.3
     """How much wider than the noise of two runs the spread of a pair is taken to be: spikes reach it too."""
     sure_sigmas: float = 0.5
@@ -128,15 +134,15 @@ def survivors(
     return list(order[:limit])
 
 
-def pairs_needed(gap: float, pair_sigma: float, alpha: float, least: int, most: int, sure: float) -> int:
-    """Pairs from which a comparison sees a log ratio of `gap`, between `least` and `most`.
+def pairs_needed(gap: float, pair_sigma: float, alpha: float, sure: float, *, most: int) -> int:
+    """Pairs from which a comparison sees a log ratio of `gap`; `most` if they would be more.
 
     The mean of n pairs, less `sure` of its standard errors, must reach the half-width of the interval.
 
-    >>> pairs_needed(0.5, 0.05, 0.05, 6, 100, 0.5), pairs_needed(0.03, 0.05, 0.05, 6, 100, 0.5)
+    >>> pairs_needed(0.5, 0.05, 0.05, 0.5, most=100), pairs_needed(0.03, 0.05, 0.05, 0.5, most=100)
     (6, 41)
     """
-    for count in range(least, most):
+    for count in range(first_look(alpha), most):
         if gap - sure * pair_sigma / math.sqrt(count) >= interval_factor(count, alpha) * pair_sigma:
             return count
     return most
