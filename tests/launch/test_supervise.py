@@ -223,12 +223,11 @@ def test_ctrl_c_three_times_ends_a_program_that_will_not(tmp_path: Path) -> None
     code = f"""
 import signal, time
 for s in (2, 15): signal.signal(s, signal.SIG_IGN)
-open({str(tmp_path / "ready")!r}, "w").close()
+open({str(tmp_path)!r} + "/ready{{rank}}", "w").close()
 time.sleep(60)
 """
     process = run_cli("run", "--workers", "2", "--threads", "1", "--", sys.executable, "-S", "-c", code)
-    wait_for((tmp_path / "ready").exists)
-    time.sleep(0.2)
+    wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         time.sleep(0.2)

