@@ -99,8 +99,8 @@ def test_workers_and_threads_reach_the_program_by_its_own_variables(tmp_path: Pa
 def test_killed_at_any_instant_it_goes_on_without_losing_or_doubling_a_trial(tmp_path: Path) -> None:
     program = ("sh", "-c", FASTER_WITH_TWO)
     # Told apart by a variable that changes nothing: many candidates, and values that are the same every time.
-    more = [word for i in range(16) for word in ("--candidate", f"--threads 1 --env I={i}")]
-    words = ("tune", *BY_SPEED, *more, "--budget", "70", "--json", "--", *program)
+    more = [word for i in range(40) for word in ("--candidate", f"--threads 1 --env I={i}")]
+    words = ("tune", *BY_SPEED, *more, "--budget", "130", "--json", "--", *program)
     whole = json.loads(numawise(tmp_path / "whole", *words).stdout)
     home, chance = tmp_path / "killed", random.Random(2)
     resumed, kills, before = [], 0, []
@@ -108,7 +108,7 @@ def test_killed_at_any_instant_it_goes_on_without_losing_or_doubling_a_trial(tmp
         argv, env = command(home, "tune", *resumed, *words[1:])
         process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            process.wait(chance.uniform(0.15, 0.45))
+            process.wait(chance.uniform(0.15, 0.4))
         except subprocess.TimeoutExpired:
             process.kill()
         process.wait()

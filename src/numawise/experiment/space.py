@@ -228,15 +228,17 @@ def _thp_modes(topology: Topology) -> tuple[HugePageMode, ...]:
 
 
 def _label(policy: str, workers: int | None, threads: int | None, smt: bool, thp: str) -> str:
-    size = (
-        f"{workers}x{threads}" if workers is not None else f"{threads} threads" if threads is not None else ""
-    )
-    name = "" if policy == "default" and (size or not smt or thp != "default") else policy
-    return " ".join(
-        part
-        for part in (name, size, "" if smt else "no-smt", "" if thp == "default" else f"thp-{thp}")
-        if part
-    )
+    parts = []
+    if workers is not None:
+        parts.append(f"{workers}x{threads}")
+    elif threads is not None:
+        parts.append(f"{threads} thread{'s' if threads > 1 else ''}")
+    if not smt:
+        parts.append("no-smt")
+    if thp != "default":
+        parts.append(f"thp-{thp}")
+    # Of the default policy only what differs is named: "8 threads", not "default 8 threads".
+    return " ".join(parts if policy == "default" and parts else [policy, *parts])
 
 
 def _key(placed: Plan, topology: Topology, inherited: MemoryPolicy) -> bytes:

@@ -71,6 +71,9 @@ def supervise(
     `disposable` processes (trials) leave nothing behind: what they started in the background is killed when they end,
     and they die with us whatever kills us.
 
+    For a process of its own, as the command line is: it adopts and reaps every child this process has, and when it
+    cleans up it kills every descendant.
+
     Raises as `start` does, after stopping what had been started.
     """
     return _Supervisor(
