@@ -207,6 +207,8 @@ class Store:
             raise file_error("make", path, error) from None
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_nlink == 0:  # its holder let go, and removed it, after we had opened it
+                raise BlockingIOError
         except OSError:
             os.close(handle)
             raise UsageError(
@@ -215,6 +217,7 @@ class Store:
         try:
             yield
         finally:
+            path.unlink(missing_ok=True)
             os.close(handle)
 
     # The rest
