@@ -62,10 +62,10 @@ def compare(
 ) -> Verdict:
     """Compare b against a by running them in pairs until the answer is clear; nothing else is called.
 
-    A warm-up pair that does not count comes first. Then each pair gives x = log(time_a / time_b); from 6 pairs on the
-    anytime-valid interval of the mean (`numawise.experiment.sequential`) is looked at after every pair, which keeps
-    the chance of a false "better" or "worse" at alpha however long one goes on. Pairs come as ABBA or BAAB, by coin,
-    so that slow drift cancels.
+    A warm-up pair that does not count comes first. Then each pair gives x = log(time_a / time_b); from 6
+    pairs on the anytime-valid interval of the mean (`numawise.experiment.sequential`) is looked at after
+    every pair, which keeps the chance of a false "better" or "worse" at alpha however long one goes on. Pairs
+    come as ABBA or BAAB, by coin, so that slow drift cancels.
 
     Args:
         run_a: gives one measured value of a, lower is better: positive, finite, any unit.
@@ -73,15 +73,16 @@ def compare(
         alpha: chance of calling two equal things different, over all looks together.
         delta: relative difference that does not matter (0.02: 2%).
         max_pairs: the most pairs that count; at most 2 * (max_pairs + 1) calls.
-        seed: decides the order. The same seed and the same values give the same calls and the same verdict, so a
-            stopped comparison is resumed by answering with the recorded values first.
+        seed: decides the order. The same seed and the same values give the same calls and the same verdict,
+            so a stopped comparison is resumed by answering with the recorded values first.
         before: called before each run, in the same order.
         on_pair: called after each pair.
 
     Returns:
-        A `Verdict` whose ratio is b over a with its interval. `better`: the interval lies below 1; `worse`: above 1.
-        This comes first, so a sure effect smaller than delta is still better or worse, and the ratio says how small.
-        `equivalent`: within a factor of 1 + delta either way. `inconclusive`: neither, after max_pairs.
+        A `Verdict` whose ratio is b over a with its interval. `better`: the interval lies below 1; `worse`:
+        above 1. This comes first, so a sure effect smaller than delta is still better or worse, and the ratio
+        says how small. `equivalent`: within a factor of 1 + delta either way. `inconclusive`: neither, after
+        max_pairs.
 
     Raises:
         UsageError: an argument that cannot be meant, or a value that is not a positive finite number.

@@ -1,8 +1,8 @@
 """The race: who stays after each block, and when the race has said enough. Pure functions of measured blocks.
 
-A block holds the log time of every candidate still in the race, run once each in random order. Subtracting the
-block's median takes out what all of its runs shared (drift between blocks). The constants of `Policy` were chosen by
-simulation; docs/statistics.md says which and what they give.
+A block holds the log time of every candidate still in the race, run once each in random order. Subtracting
+the block's median takes out what all of its runs shared (drift between blocks). The constants of `Policy`
+were chosen by simulation; docs/statistics.md says which and what they give.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def centred(blocks: Sequence[Block], alive: Sequence[int]) -> list[dict[int, flo
 def noise(blocks: Sequence[Block], policy: Policy = DEFAULT_POLICY) -> float:
     """Standard deviation of one run's log time, from how the same candidates differ from block to block.
 
-    Median absolute deviation of the differences, scaled to sigma of a normal distribution: spikes hardly move it. The
-    first few differences say little, so `guessed_noise` joins in, with the weight of `guess_weight` differences (the
-    mean of logarithms).
+    Median absolute deviation of the differences, scaled to sigma of a normal distribution: spikes hardly move
+    it. The first few differences say little, so `guessed_noise` joins in, with the weight of `guess_weight`
+    differences (the mean of logarithms).
     """
     deviations: list[float] = []
     for earlier, later in pairwise(blocks):
@@ -93,8 +93,9 @@ def scores(
 ) -> dict[int, float]:
     """Each candidate's block-centred log time, lower is better: its median, refined.
 
-    Delays are one-sided, so of an even number of values the lower median is taken, and then the mean of the values
-    that agree with it (within `agreeing_sigmas`): as steady as the median, and less noisy where there is no spike.
+    Delays are one-sided, so of an even number of values the lower median is taken, and then the mean of the
+    values that agree with it (within `agreeing_sigmas`): as steady as the median, and less noisy where there
+    is no spike.
     """
     values = centred(blocks, alive)
     result: dict[int, float] = {}
@@ -116,7 +117,8 @@ def survivors(
 ) -> list[int]:
     """The challengers (best first in `order`) that stay after `blocks` blocks.
 
-    At most `first_keep` after the first block, then `keep` of that at every halving, and never those clearly behind.
+    At most `first_keep` after the first block, then `keep` of that at every halving, and never those clearly
+    behind.
     """
     halvings = (blocks - 1) // policy.blocks_per_halving
     limit = max(2, first_keep)

@@ -113,7 +113,7 @@ class Search:
                 return
 
     def _final_pairs(self, order: Sequence[int], score: dict[int, float], sigma: float) -> int:
-        """Pairs to keep back for the final comparison, judging by how far the default is behind the leaders."""
+        """Pairs to keep back for the final comparison, from how far the default is behind the leaders."""
         task, policy = self._task, self._task.policy
         leaders = order[:3]
         gap = score[task.default] - sum(score[index] for index in leaders) / len(leaders)

@@ -1,8 +1,9 @@
 """The interval behind every verdict: valid however often it is looked at, steady under outliers.
 
-The x of a pair is log(time_a / time_b). The interval is the anytime-valid t interval (a Bayes factor with a normal
-prior on the standardised effect, inverted: Lindon, Ham, Tingley and Bojinov, "Anytime-valid linear models",
-arXiv 2210.08589). Winsorising in front of it has no proof, only the simulations in docs/statistics.md.
+The x of a pair is log(time_a / time_b). The interval is the anytime-valid t interval (a Bayes factor with a
+normal prior on the standardised effect, inverted: Lindon, Ham, Tingley and Bojinov, "Anytime-valid linear
+models", arXiv 2210.08589). Winsorising in front of it has no proof, only the simulations in
+docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ FIRST_LOOK = 6
 """Pairs before the first look: fewer say nothing about their own spread."""
 
 _OUTLIER_MADS = 3
-"""In plain median absolute deviations, not scaled to sigmas: 3 of them are 2 sigmas of a normal distribution."""
+"""In plain median absolute deviations: 3 of them are 2 sigmas of a normal distribution."""
 
 _SMALL_SAMPLE = 2
 """The MAD of few values comes out too small (by a fifth for six), so limits are wider by 1 + 2/n."""
 
 _OUTLIER_SHARE = 0.25
-"""More than this share outside the limits is no outlier but the distribution itself (coarse clocks, two modes)."""
+"""A larger share outside the limits is no outlier but the distribution itself (coarse clock, two modes)."""
 
 _ROUNDING = 1e-9
 """Log ratios closer to 0 than this are rounding of floating point, not speed."""
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """Mean of the log ratios with its interval: `mean` +- `half_width` (infinite where nothing can be said)."""
+    """Mean of the log ratios and its interval, `mean` +- `half_width` (infinite where nothing can be said)."""
 
     mean: float
     half_width: float
@@ -44,8 +45,9 @@ class Estimate(msgspec.Struct, frozen=True):
 def winsorise(values: Sequence[float]) -> list[float]:
     """Pull outliers in to the median +- 3 MAD (1 + 2/n), MAD being the median distance from the median.
 
-    Left alone: values whose MAD is 0, and values of which more than a quarter lie outside. There the MAD describes the
-    commonest value and not the spread (a coarse clock, two modes), and clipping would remove real variation.
+    Left alone: values whose MAD is 0, and values of which more than a quarter lie outside. There the MAD
+    describes the commonest value and not the spread (a coarse clock, two modes), and clipping would remove
+    real variation.
 
     >>> winsorise([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 90.0])
     [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 12.0]
@@ -66,7 +68,8 @@ def winsorise(values: Sequence[float]) -> list[float]:
 def interval_factor(count: int, alpha: float, g: float = 1.0) -> float:
     """Half-width of the anytime-valid interval of a mean of `count` values, in standard deviations.
 
-    K = 1 + n g, r = (sqrt(K)/alpha)^(2/n), u = (r - 1)/(1 - r/K), factor = sqrt((n - 1) u / n); infinite if r >= K.
+    K = 1 + n g, r = (sqrt(K)/alpha)^(2/n), u = (r - 1)/(1 - r/K), factor = sqrt((n - 1) u / n); infinite
+    if r >= K.
 
     >>> round(interval_factor(10, 0.05), 3)
     1.224
@@ -84,7 +87,7 @@ def interval_factor(count: int, alpha: float, g: float = 1.0) -> float:
 
 
 def first_look(alpha: float) -> int:
-    """The number of pairs from which the interval is looked at: 6, or where it is first finite for a tiny alpha."""
+    """Pairs from which the interval is looked at: 6, or more for a tiny alpha, until it is finite."""
     count = FIRST_LOOK
     while math.isinf(interval_factor(count, alpha)):
         count += 1
@@ -106,8 +109,9 @@ def estimate(log_ratios: Sequence[float], alpha: float) -> Estimate:
 def kind_of(seen: Estimate, delta: float) -> VerdictKind:
     """What an interval of log(time_a / time_b) says of b, in this order.
 
-    Clear of 0: better or worse, even if the whole interval is inside the indifference zone (how much is in the
-    verdict's ratio). Inside +-log(1 + delta): equivalent. Else inconclusive, which means "go on" before the cap.
+    Clear of 0: better or worse, even if the whole interval is inside the indifference zone (how much is in
+    the verdict's ratio). Inside +-log(1 + delta): equivalent. Else inconclusive, which means "go on" before
+    the cap.
     """
     low, high = seen.mean - seen.half_width, seen.mean + seen.half_width
     if low > _ROUNDING:
@@ -139,7 +143,7 @@ def _ratio(log_ratio: float) -> float:
 def checked_value(value: object, whose: str) -> float:
     """A measured value as a positive finite float, or UsageError naming whose it was."""
     try:
-        number = float(value)  # type: ignore[arg-type]  # anything with __float__, NumPy and torch scalars too
+        number = float(value)  # type: ignore[arg-type]  # NumPy and torch scalars are welcome too
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, (bool, str, bytes)) or not (math.isfinite(number) and number > 0):

@@ -27,7 +27,7 @@ class TuneResult(msgspec.Struct, frozen=True):
     """The candidate to use: the default unless another was shown better."""
     best_index: int
     winner: object
-    """The candidate that met the default in the final comparison (the default itself if nobody was left to)."""
+    """Who met the default in the final comparison (the default itself if nobody was left to)."""
     winner_index: int
     verdict: Verdict
     """Winner against default."""
@@ -50,29 +50,30 @@ def tune(
 ) -> TuneResult:
     """Find the best of `candidates` and compare it with `default`; nothing but `run` is called.
 
-    A race first: every candidate once in random order (a block), the slow ones dropped, the rest again, and so on;
-    the default is in every block. Then the winner meets the default in a comparison as in `compare`, on new runs only,
-    so that being lucky in the race proves nothing. How many runs the race may take is decided on the way: far from
-    the default a few pairs will do, close to it the comparison needs most of what is left.
+    A race first: every candidate once in random order (a block), the slow ones dropped, the rest again, and
+    so on; the default is in every block. Then the winner meets the default in a comparison as in `compare`,
+    on new runs only, so that being lucky in the race proves nothing. How many runs the race may take is
+    decided on the way: far from the default a few pairs will do, close to it the comparison needs most of
+    what is left.
 
     Args:
         candidates: what may be chosen, any objects; told apart by position.
-        run: gives one measured value of a candidate, lower is better: positive, finite, any unit. It may raise
-            `TrialFailed` to say that the candidate does not work.
+        run: gives one measured value of a candidate, lower is better: positive, finite, any unit. It may
+            raise `TrialFailed` to say that the candidate does not work.
         default: one of the candidates, by identity or equality: what is used today.
         budget: the most calls of `run` in all, the final comparison and failed calls included.
         alpha: chance of calling the winner better (or worse) than a default it only equals.
         delta: relative difference that does not matter.
-        seed: decides the order. The same seed and the same values give the same calls and the same result, so a
-            stopped search is resumed by answering with the recorded values (or failures) first.
+        seed: decides the order. The same seed and the same values give the same calls and the same result, so
+            a stopped search is resumed by answering with the recorded values (or failures) first.
         before: called before each run with what it is and how much may follow.
 
     Returns:
         A `TuneResult`; `best` is the default unless the verdict is `better`.
 
     Raises:
-        UsageError: an argument that cannot be meant (the message names the smallest budget), or a value that is not
-            a positive finite number.
+        UsageError: an argument that cannot be meant (the message names the smallest budget), or a value
+            that is not a positive finite number.
         NumawiseError: the default itself failed, so there is nothing to judge against.
         Whatever else run or before raises.
 
@@ -133,8 +134,9 @@ def tune_steps(
 ) -> Steps:
     """The search turned inside out: yields which candidate to run, is sent its value, returns a `Finish`.
 
-    Values sent are positive finite floats (`checked_value`), or the `TrialFailed` a candidate ended with. Raises
-    UsageError for arguments that cannot be meant (when first advanced), NumawiseError when the default fails.
+    Values sent are positive finite floats (`checked_value`), or the `TrialFailed` a candidate ended with.
+    Raises UsageError for arguments that cannot be meant (when first advanced), NumawiseError when the default
+    fails.
     """
     checked_levels(alpha, delta)
     if isinstance(budget, bool) or not isinstance(budget, int) or budget < least_budget(count, alpha):
