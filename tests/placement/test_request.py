@@ -38,7 +38,11 @@ def test_sizes_that_are_none(text: str) -> None:
     ("text", "nodes"), [("0", (0,)), ("all", (0, 8, 9)), ("!0", (8, 9)), ("+1", (8,)), ("0,8", (0, 8))]
 )
 def test_node_lists(text: str, nodes: tuple[int, ...]) -> None:
-    assert parse_nodes(text, two_sockets(ids=(0, 8), cpuless=True)) == nodes
+    assert parse_nodes(text, two_sockets(ids=(0, 8), cpuless=True), memory=True) == nodes
+
+
+def test_all_nodes_for_a_process_are_those_with_cpus() -> None:
+    assert parse_nodes("all", two_sockets(cpuless=True)) == (0, 1)
 
 
 @pytest.mark.parametrize("text", ["3-1", "x", "", "7", "+5", "0,,y", "-1"])

@@ -80,13 +80,19 @@ def parse_policy(text: str, topology: Topology) -> MemoryPolicy:
 def parse_nodes(text: str, topology: Topology, *, memory: bool = False) -> tuple[int, ...]:
     """Read a list of nodes by OS id: `0,2-3`, `all`, `!0` (all but), `+0` (the first of the allowed ones).
 
-    `all` is every allowed node (with memory, when `memory` is true). Raises UsageError, naming the nodes there are, for
-    one that does not exist.
+    `all` is every allowed node that has CPUs or, when `memory` is true, memory (that of a GPU is never meant by it).
+    Raises UsageError, naming the nodes there are, for one that does not exist.
     """
     known = {node.id: node for node in topology.nodes}
-    allowed = [n for n in topology.allowed.nodes if n in known and (known[n].memory_kib or not memory)]
-    if text == "all":
-        return tuple(allowed)
+    allowed = [
+        node.id
+        for node in topology.nodes
+        if (
+            node.memory_kib and node.kind != "gpu" and node.id in topology.allowed.nodes
+            if memory
+            else node.cpus & topology.allowed.cpus
+        )
+    ]
     inverted, relative, rest = text.startswith("!"), text.startswith("+"), text.lstrip("!+")
     if rest == "all":
         ids = allowed
