@@ -108,11 +108,13 @@ def _check_room(units: Sequence[Unit], workers: int, threads: int, request: Requ
         return
     total = sum(len(unit.cpus) for unit in units)
     pieces = f" in {len(units)} pieces that no worker may straddle" if len(units) > 1 else ""
+    fits = [f"{room} worker{'s' if room > 1 else ''} x {threads}"] if room else []
+    most = next((t for t in range(threads, 0, -1) if sum(len(u.cpus) // t for u in units) >= workers), None)
+    fits += [f"{workers} x {most}"] if most else []
     raise UsageError(
         f"{workers} worker{'s' if workers > 1 else ''} x {threads} thread{'s' if threads > 1 else ''} = "
         f"{workers * threads}, but only {total} CPUs are to be had"
-        f"{' without SMT siblings' if not request.smt else ''}{pieces}; "
-        f"possible: {room} workers x {threads}, or {workers} x {total // workers}"
+        f"{' without SMT siblings' if not request.smt else ''}{pieces}; possible: {', or '.join(fits)}"
     )
 
 
