@@ -96,15 +96,16 @@ def compare(
     """
     steps = compare_steps(random.Random(seed), alpha=alpha, delta=delta, max_pairs=max_pairs, on_pair=on_pair)
     runs = (run_a, run_b)
-    try:
-        ask = next(steps)
-        while True:
-            if before is not None:
-                before(ask)
-            ask = steps.send(checked_value(runs[ask.index](), ("run_a", "run_b")[ask.index]))
-    except StopIteration as done:
-        verdict: Verdict = done.value
-        return verdict
+    value: float | None = None
+    while True:
+        try:  # around the steps only: a StopIteration of the caller's own is not ours to take
+            ask = next(steps) if value is None else steps.send(value)
+        except StopIteration as done:
+            verdict: Verdict = done.value
+            return verdict
+        if before is not None:
+            before(ask)
+        value = checked_value(runs[ask.index](), ("run_a", "run_b")[ask.index])
 
 
 def compare_steps(

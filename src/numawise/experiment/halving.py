@@ -23,7 +23,7 @@ Block = Mapping[int, float]
 class Policy(msgspec.Struct, frozen=True):
     """How a budget is divided between the race and the final comparison."""
 
-    runs_per_survivor: float = 10
+    runs_per_survivor: float = 9
     """After the first block one challenger stays for this many runs left in the budget."""
     keep: float = 0.7
     """Share of challengers that stays at each further halving ..."""
@@ -39,13 +39,19 @@ class Policy(msgspec.Struct, frozen=True):
     """Pairs kept back for the final comparison of a single winner, at least ..."""
     most_final_share: float = 0.25
     """... and at most this share of the budget's runs, counted in pairs."""
+    finalists: int = 4
+    """So many challengers may meet the default together, where the default is far enough behind for that."""
+    least_shared_pairs: int = 8
+    """Pairs each of them is given, at least."""
+    final_behind_sigmas: float = 2.5
+    """Finalists this many standard errors behind the leader leave."""
     spike_factor: float = 1.3
     """How much wider than the noise of two runs the spread of a pair is taken to be: spikes reach it too."""
     sure_sigmas: float = 1.5
     """Standard errors added when reckoning how many pairs the final comparison needs."""
     guessed_noise: float = 0.03
     """Noise of one run before any is seen ..."""
-    guess_weight: float = 12
+    guess_weight: float = 16
     """... and how many observed differences this guess is worth."""
     luck_sigmas: float = 0.5
     """Standard errors by which the leader is believed to have been lucky."""

@@ -1,15 +1,16 @@
-"""The search behind `tune`: a race in blocks, then its winner against the default on new runs."""
+"""The search behind `tune`: a race in blocks, then the last ones standing against the default on new runs."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Generator, Sequence
+from typing import Literal
 
 import msgspec
 
 from numawise.errors import NumawiseError
-from numawise.experiment.compare import Ask, compare_steps
+from numawise.experiment.compare import Ask, look
 from numawise.experiment.halving import (
     Block,
     Policy,
@@ -48,6 +49,7 @@ class Task(msgspec.Struct, frozen=True):
     policy: Policy
 
 
+Phase = Literal["race", "final"]
 Steps = Generator[Ask, "float | TrialFailed", Finish]
 
 
@@ -64,20 +66,17 @@ class Search:
 
     def steps(self) -> Steps:
         """Yield what to run, be sent its value (or how it failed), and return what came out."""
-        warm_up = len(self._challengers) < 2  # a race has warmed the machine already
+        finalists = self._challengers
+        warm_up = len(finalists) < 2  # a race has warmed the machine already
         if not warm_up:
-            yield from self._race()
-        while standing := [index for index in self._ranking if index not in self._failed]:
-            max_pairs = self._left // 2 - warm_up
-            if max_pairs < first_look(self._task.alpha):
-                unknown = estimate([], self._task.alpha)
-                reason = "the budget was used up before the final comparison could say anything"
-                return self._finish(standing[0], verdict_of(unknown, "inconclusive", reason))
-            verdict = yield from self._final(standing[0], max_pairs, warm_up)
-            if verdict is not None:
-                return self._finish(standing[0], verdict)
-        reason = "every other candidate failed" if self._failed else "the default is the only candidate"
-        nothing = Verdict(kind="equivalent", ratio=1.0, low=1.0, high=1.0, pairs=0, reason=reason)
+            finalists = yield from self._race()
+        while finalists:
+            finish = yield from self._final(finalists, warm_up)
+            if finish is not None:
+                return finish
+            finalists = [index for index in self._ranking if index not in self._failed][:1]
+        why = "every other candidate failed" if self._failed else "the default is the only candidate"
+        nothing = Verdict(kind="equivalent", ratio=1.0, low=1.0, high=1.0, pairs=0, reason=why)
         return self._finish(self._task.default, nothing)
 
     def _finish(self, winner: int, verdict: Verdict) -> Finish:
@@ -93,84 +92,149 @@ class Search:
     def _left(self) -> int:
         return self._task.budget - self._trials
 
-    def _race(self) -> Generator[Ask, float | TrialFailed, None]:
-        """Run blocks until one challenger stands out, or what is left is needed for the final comparison."""
+    def _race(self) -> Generator[Ask, float | TrialFailed, list[int]]:
+        """Run blocks until those left may meet the default; return them, best first."""
         policy = self._task.policy
+        least_final = 2 * first_look(self._task.alpha)
         first_keep = 0
         while True:
-            yield from self._block()
+            block = yield from self._block("race", len(self._blocks) + 1, self._shuffled(), least_final)
+            self._blocks.append(block)
             if not self._challengers:
-                return
-            sigma = noise(self._blocks, policy)
-            score = scores(self._blocks, [*self._challengers, self._task.default], sigma, policy)
+                return []
+            score, sigma = self._scores()
             order = sorted(self._challengers, key=score.__getitem__)
             self._ranking = order + [index for index in self._ranking if index not in score]
             first_keep = first_keep or min(len(order), round(self._left / policy.runs_per_survivor))
-            self._challengers = survivors(order, score, len(self._blocks), sigma, first_keep, policy)
-            if len(self._challengers) < 2 or resolved(len(self._blocks), sigma, self._task.delta):
-                return
-            if self._left - len(self._challengers) - 1 < 2 * self._final_pairs(order, score, sigma):
-                return
+            stay = survivors(order, score, len(self._blocks), sigma, first_keep, policy)
+            self._challengers = stay
+            if len(stay) <= policy.finalists and self._together(order, score, sigma):
+                return stay
+            if len(stay) < 2 or resolved(len(self._blocks), sigma, self._task.delta):
+                return stay[:1]
+            needed = min(self._pairs(order, score, sigma, 1), self._most_pairs)
+            if self._left - len(stay) - 1 < 2 * max(needed, policy.least_final_pairs, least_final // 2):
+                return stay[:1]
 
-    def _final_pairs(self, order: Sequence[int], score: dict[int, float], sigma: float) -> int:
-        """Pairs to keep back for the final comparison, from how far the default is behind the leaders."""
+    @property
+    def _most_pairs(self) -> int:
+        return int(self._task.policy.most_final_share * self._task.budget)
+
+    def _together(self, order: Sequence[int], score: dict[int, float], sigma: float) -> bool:
+        """Whether what is left lets all challengers meet the default at once, sharing the default's runs."""
+        together = len(self._challengers)
+        pairs = max(self._pairs(order, score, sigma, together), self._task.policy.least_shared_pairs)
+        seen = len(self._blocks) > 1  # after one block the noise is only guessed
+        return seen and together > 1 and (together + 1) * pairs <= self._left
+
+    def _pairs(self, order: Sequence[int], score: dict[int, float], sigma: float, together: int) -> int:
+        """Pairs it takes to see how far the default is behind the leaders, if so many share alpha."""
         task, policy = self._task, self._task.policy
         leaders = order[:3]
         gap = score[task.default] - sum(score[index] for index in leaders) / len(leaders)
         gap -= policy.luck_sigmas * sigma / math.sqrt(len(self._blocks))
         pair_sigma = policy.spike_factor * math.sqrt(2) * sigma
-        least = max(policy.least_final_pairs, first_look(task.alpha))
-        most = int(policy.most_final_share * task.budget)
-        return max(least, pairs_needed(gap, pair_sigma, task.alpha, policy.sure_sigmas, most=most))
+        most = min(task.budget, 500)  # beyond that it is too many anyway
+        return pairs_needed(gap, pair_sigma, task.alpha / together, policy.sure_sigmas, most=most)
 
-    def _block(self) -> Generator[Ask, float | TrialFailed, None]:
-        """Every candidate still in the race once, in random order."""
+    def _scores(self) -> tuple[dict[int, float], float]:
+        sigma = noise(self._blocks, self._task.policy)
+        alive = [*self._challengers, self._task.default]
+        return scores(self._blocks, alive, sigma, self._task.policy), sigma
+
+    def _shuffled(self) -> list[int]:
         order = [*self._challengers, self._task.default]
         self._rng.shuffle(order)
+        return order
+
+    def _block(
+        self, phase: Phase, step: int, order: Sequence[int], least_after: int
+    ) -> Generator[Ask, float | TrialFailed, dict[int, float]]:
+        """Run each of `order` once; the log times of those that did not fail."""
         block = {}
         for place, index in enumerate(order):
             value = yield Ask(
                 number=self._trials,
                 index=index,
-                phase="race",
-                step=len(self._blocks) + 1,
-                at_least=len(order) - place + 2 * first_look(self._task.alpha),
+                phase=phase,
+                step=step,
+                at_least=len(order) - place + least_after,
                 at_most=self._left,
             )
             self._trials += 1
-            if isinstance(value, TrialFailed):
-                self._drop(index, value)
-            else:
+            if not isinstance(value, TrialFailed):
                 block[index] = math.log(value)
-        self._blocks.append(block)
+            elif index == self._task.default:
+                raise NumawiseError(
+                    f"the default failed, so there is nothing to judge others against: {value}"
+                ) from value
+            else:
+                self._failed[index] = str(value)
+                self._challengers = [other for other in self._challengers if other != index]
+        return block
 
     def _final(
-        self, winner: int, max_pairs: int, warm_up: bool
-    ) -> Generator[Ask, float | TrialFailed, Verdict | None]:
-        """The winner against the default, on fresh runs only; None when the winner failed in it."""
-        task, start = self._task, self._trials
-        pairs = compare_steps(
-            self._rng, alpha=task.alpha, delta=task.delta, max_pairs=max_pairs, warm_up=warm_up
-        )
-        try:
-            ask = next(pairs)
-            while True:
-                index = winner if ask.index == 1 else task.default
-                number = start + ask.number
-                value = yield msgspec.structs.replace(ask, number=number, index=index, phase="final")
-                self._trials += 1
-                if isinstance(value, TrialFailed):
-                    self._drop(index, value)
-                    return None
-                ask = pairs.send(value)
-        except StopIteration as done:
-            verdict: Verdict = done.value
-            return verdict
+        self, finalists: list[int], warm_up: bool
+    ) -> Generator[Ask, float | TrialFailed, Finish | None]:
+        """Fresh runs of the finalists and the default, in blocks; None when all finalists failed.
 
-    def _drop(self, index: int, failure: TrialFailed) -> None:
-        if index == self._task.default:
-            raise NumawiseError(
-                f"the default failed, so there is nothing to judge others against: {failure}"
-            ) from failure
-        self._failed[index] = str(failure)
-        self._challengers = [other for other in self._challengers if other != index]
+        Each finalist's pairs with the default are judged as in `compare`, alpha being shared out equally, and its
+        verdict stands once it is clear. Blocks go on while there is something to learn: who is better than the
+        default, or which of those that are is best. Every second block is the one before it backwards (ABBA).
+        """
+        task = self._task
+        alpha = task.alpha / len(finalists)
+        look_from = first_look(alpha)
+        self._challengers = list(finalists)
+        ratios: dict[int, list[float]] = {index: [] for index in finalists}
+        verdicts = {
+            index: verdict_of(estimate([], alpha), "inconclusive", "the budget left no comparison")
+            for index in finalists
+        }
+        step = 1 - warm_up
+        order: list[int] = []
+        while self._challengers and self._left > len(self._challengers):
+            fresh = step % 2 == 1 or step == 0
+            standing = {*self._challengers, task.default}
+            order = self._shuffled() if fresh else [index for index in reversed(order) if index in standing]
+            rest = max(look_from - step, 0) * len(order)
+            block = yield from self._block("final", step, order, rest)
+            step += 1
+            if step == 1:
+                continue
+            self._blocks.append(block)
+            for index in self._challengers:
+                ratios[index].append(block[task.default] - block[index])
+                if verdicts[index].kind == "inconclusive":
+                    verdicts[index] = look(
+                        ratios[index], alpha, task.delta, decide=step > look_from, last=True
+                    )
+            if self._challengers and self._settled(verdicts):
+                break
+        standing_verdicts = {i: v for i, v in verdicts.items() if i not in self._failed}
+        if not standing_verdicts:
+            return None
+        winner = self._winner(standing_verdicts)
+        return self._finish(winner, verdicts[winner])
+
+    def _settled(self, verdicts: dict[int, Verdict]) -> bool:
+        """Drop finalists that cannot be the best any more; whether there is nothing left to learn."""
+        score, sigma = self._scores()
+        lead = min(score[index] for index in self._challengers)
+        blocks = len(self._blocks)
+        reach = lead + self._task.policy.final_behind_sigmas * sigma * math.sqrt(2 / blocks)
+        self._challengers = [
+            index
+            for index in self._challengers
+            if score[index] <= reach and verdicts[index].kind not in ("worse", "equivalent")
+        ] or [min(self._challengers, key=score.__getitem__)]
+        decided = all(verdicts[index].kind != "inconclusive" for index in self._challengers)
+        return decided and (len(self._challengers) == 1 or resolved(blocks, sigma, self._task.delta))
+
+    def _winner(self, verdicts: dict[int, Verdict]) -> int:
+        """The best of those shown better than the default, or of all finalists when none was."""
+        better = {index: verdict for index, verdict in verdicts.items() if verdict.kind == "better"}
+        score, _ = self._scores()  # of those still in it, who are in every block
+        if open_to_choice := [index for index in self._challengers if index in (better or verdicts)]:
+            return min(open_to_choice, key=score.__getitem__)
+        return min(better or verdicts, key=lambda index: verdicts[index].ratio)

@@ -52,9 +52,9 @@ def tune(
 
     A race first: every candidate once in random order (a block), the slow ones dropped, the rest again, and
     so on; the default is in every block. Then the winner meets the default in a comparison as in `compare`,
-    on new runs only, so that being lucky in the race proves nothing. How many runs the race may take is
-    decided on the way: far from the default a few pairs will do, close to it the comparison needs most of
-    what is left.
+    on new runs only, so that being lucky in the race proves nothing. Close to the default that comparison
+    needs most of what is left, so it starts early with one challenger; far from it up to four challengers
+    meet the default in the same blocks, sharing alpha equally, which also shows the best of them.
 
     Args:
         candidates: what may be chosen, any objects; told apart by position.
