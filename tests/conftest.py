@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ import pytest
 collect_ignore = ["programs"]  # started, not imported: they find each other by lying in one folder
 
 REPO = Path(__file__).resolve().parents[1]
+
+# Under nohup, or in the background of a script, these come ignored, and what tests start would ignore them as well.
+for _signum, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_signum) is signal.SIG_IGN:
+        signal.signal(_signum, _handler)
 
 
 @pytest.fixture(scope="session")
