@@ -15,7 +15,8 @@ import pytest
 
 from numawise.errors import NotPermittedError, UsageError
 from numawise.launch.output import Kept
-from numawise.launch.supervise import LaunchEnd, supervise
+from numawise.launch.supervise import supervise
+from numawise.launch.values import LaunchEnd
 from numawise.linux.cpuset import CPUSet
 from numawise.machine import read
 from numawise.placement.plan import plan

@@ -14,7 +14,8 @@ from numawise.cli.shared.selection import SELECTION, Option, parse_words, whole_
 from numawise.errors import UsageError
 from numawise.launch.output import Labelled
 from numawise.launch.process import Process
-from numawise.launch.supervise import LaunchEnd, supervise
+from numawise.launch.supervise import supervise
+from numawise.launch.values import LaunchEnd
 from numawise.linux.cpuset import format_list
 from numawise.machine import read
 from numawise.machine.topology import Topology

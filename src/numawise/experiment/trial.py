@@ -14,7 +14,8 @@ from numawise.errors import NumawiseError
 from numawise.experiment.metric import Metric, NoMetricError, read_metric
 from numawise.experiment.records import Candidate, Trial
 from numawise.launch.output import Kept
-from numawise.launch.supervise import LaunchEnd, supervise
+from numawise.launch.supervise import supervise
+from numawise.launch.values import LaunchEnd
 from numawise.linux.cpuset import CPUSet
 from numawise.machine.topology import Topology
 from numawise.observe.proof import Proof, Watcher

@@ -12,6 +12,7 @@ import msgspec
 
 from numawise.launch.output import Sink
 from numawise.launch.process import Process, Start, Stdio, start
+from numawise.launch.values import End, LaunchEnd, look_at_s
 from numawise.linux import prctl, procfs
 from numawise.linux.signals import Received, open_signal_fd, read_signals
 from numawise.machine.topology import Topology
@@ -21,30 +22,8 @@ from numawise.placement.values import Placement, Plan
 
 _FATAL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PASSED_ON = (*_FATAL, signal.SIGUSR1, signal.SIGUSR2)
-# Looks are close together at first, so that short programs are seen as well, then rare, so as not to disturb.
-_LOOKS_S = (0.05, 0.15, 0.35, 0.75, 1.5, 3.0, 6.0, 12.0)
-_LOOK_EVERY_S = 15.0
 _KILL_AFTER_S = 2.0
-
-
-class End(msgspec.Struct, frozen=True):
-    """How one process ended. `exit_code` is 128 + signal when it was killed."""
-
-    process: Process
-    exit_code: int
-    seconds: float
-    """From before its start to its end, wall time."""
-
-
-class LaunchEnd(msgspec.Struct, frozen=True):
-    """How a launch ended: its processes by rank, and the code to leave with (the first that failed, else 0)."""
-
-    ends: tuple[End, ...]
-    exit_code: int
-    seconds: float
-    interrupted: int | None = None
-    """The signal that ended it, when somebody sent one."""
-    timed_out: bool = False
+_READS_AT_ONCE = 256  # of 64 KiB: one that never stops writing must not keep signals and others waiting
 
 
 def supervise(
@@ -146,7 +125,8 @@ class _Supervisor:
             self._clean_up()
             raise
         finally:
-            if self.disposable or self.signals_seen or self.first_failure:
+            # What one program left in the background on purpose stays; of an ended launch of many, nothing does.
+            if self.disposable or self.signals_seen or (self.first_failure and self.sink is not None):
                 self._clean_up()
             for fd in list(self.pipes):
                 self._read(fd, last=True)
@@ -209,7 +189,7 @@ class _Supervisor:
 
     def _step(self, signal_fd: int) -> None:
         now = time.monotonic() - self.began
-        due = self._next_look()
+        due = look_at_s(self.looks)
         waits = [due if self.look else None, self.timeout_s, self.kill_at]
         wait_s = min((w - now for w in waits if w is not None), default=None)
         for fd, _ in self.poll.poll(None if wait_s is None else max(0, wait_s) * 1000 + 1):
@@ -233,10 +213,6 @@ class _Supervisor:
         if self.look and now >= due and self.living:
             self.looks += 1
             self.look(tuple(self.living.values()))
-
-    def _next_look(self) -> float:
-        beyond = self.looks - len(_LOOKS_S)
-        return _LOOKS_S[self.looks] if beyond < 0 else _LOOKS_S[-1] + (beyond + 1) * _LOOK_EVERY_S
 
     def _receive(self, received: Received) -> None:
         if received.signum == signal.SIGCHLD:
@@ -299,20 +275,19 @@ class _Supervisor:
         self._reap()
 
     def _read(self, fd: int, *, last: bool = False) -> None:
+        assert self.sink is not None  # only a sink has pipes
         rank, stream = self.pipes[fd]
-        while True:
+        data: bytes | None = None
+        for _ in range(_READS_AT_ONCE):
             try:
                 data = os.read(fd, 1 << 16)
             except BlockingIOError:
                 data = None
-            if data:
-                assert self.sink is not None  # only a sink has pipes
-                self.sink.feed(rank, stream, data)
-                continue
-            if data == b"" or last:
-                self.poll.unregister(fd)
-                os.close(fd)
-                del self.pipes[fd]
-                assert self.sink is not None
-                self.sink.feed(rank, stream, b"")
-            return
+            if not data:
+                break
+            self.sink.feed(rank, stream, data)
+        if data == b"" or last:
+            self.poll.unregister(fd)
+            os.close(fd)
+            del self.pipes[fd]
+            self.sink.feed(rank, stream, b"")
