@@ -133,7 +133,7 @@ def test_a_full_disk_under_the_store(tmp_path: Path) -> None:
         pytest.skip("mounting is not permitted here")
     try:
         noisy = "echo took $((1000 + RANDOM % 500))"
-        words = ("--metric", r"took (\d+)", "--max-pairs", "2000", "--delta", "0.0001")
+        words = ("--metric", r"took (\d+)", "--max-pairs", "2000", "--alpha", "1e-9", "--delta", "1e-4")
         result = numawise(
             "compare", "--arm", "--cpus 0", *words, "--", "bash", "-c", noisy, home=small / "nw"
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import subprocess
 import sys
 
@@ -14,6 +16,7 @@ from numawise.linux import syscalls
 from numawise.linux.cpuset import CPUSet
 from numawise.machine import read
 from numawise.observe import NodeShare, Residency
+from numawise.observe.errors import ProcessGone, looking_at
 from numawise.observe.proof import Watcher, on_target, wanted_nodes
 from numawise.placement.values import MemoryPolicy, Placement
 
@@ -100,10 +103,13 @@ def test_a_process_that_ended_leaves_no_proof() -> None:
 
 def test_a_refused_look_is_kept_as_the_reason() -> None:
     code = """
+import errno
 import os
+import resource
 from numawise.launch.process import Process
 from numawise.linux.cpuset import CPUSet
 from numawise.machine import read
+from numawise.observe.errors import ProcessGone, looking_at
 from numawise.observe.proof import Watcher
 from numawise.placement.values import Placement
 watcher = Watcher(read("/", devices=False))
@@ -114,3 +120,25 @@ print(len(watcher.proofs), watcher.refused)
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.startswith("0 ")
     assert "move_pages was refused" in said
+
+
+def test_a_look_that_fails_is_told_and_touches_nothing() -> None:
+    """Every way of failing to look at a process leaves the launch alone: the program is not ours to end."""
+    watcher = Watcher(TOPOLOGY)
+    sleeper = subprocess.Popen(["sleep", "60"])
+    refused = Process(sleeper.pid, Placement(rank=0, cpus=TOPOLOGY.cpus), ())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))  # EMFILE, whatever is opened
+        watcher.look([refused])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        sleeper.kill()
+        sleeper.wait()
+    assert "Too many open files" in watcher.refused
+    assert watcher.proofs == {}
+
+
+def test_a_process_that_loses_its_namespaces_while_it_ends_has_gone() -> None:
+    with pytest.raises(ProcessGone), looking_at(5):
+        raise OSError(errno.EINVAL, "Invalid argument", "/proc/5/mountinfo")

@@ -29,8 +29,10 @@ def _explained(pid: int, error: OSError) -> NumawiseError:
     call = error.filename or str(error.strerror).split(":", maxsplit=1)[0]
     name = errno.errorcode.get(error.errno or 0, "?")
     of_call = call == "move_pages"
-    # move_pages answers EINVAL for a process whose memory has just gone (mm/migrate.c, find_mm_struct).
-    if error.errno in (errno.ENOENT, errno.ESRCH) or (of_call and error.errno == errno.EINVAL):
+    # Of a process that is just ending, move_pages answers EINVAL once its memory has gone (mm/migrate.c,
+    # find_mm_struct) and mountinfo once its namespaces have (fs/proc_namespace.c, mounts_open_common).
+    ending = error.errno == errno.EINVAL and (of_call or str(call).endswith("/mountinfo"))
+    if error.errno in (errno.ENOENT, errno.ESRCH) or ending:
         return ProcessGone(f"{who} does not exist or has ended ({call}: {name}); check the process id")
     if of_call and error.errno == errno.ENOSYS:
         return NotPermittedError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from numawise.errors import NotPermittedError
+from numawise.errors import NumawiseError
 from numawise.launch.process import Process
 from numawise.linux.cpuset import CPUSet
 from numawise.machine.topology import Topology
@@ -75,7 +75,8 @@ class Watcher:
                 seen = residency_of_pids(tree(process.pid), pages=self._pages)
             except ProcessGone:
                 continue
-            except NotPermittedError as error:
+            except (NumawiseError, OSError) as error:
+                # Whatever keeps us from looking is told, and must never touch the program that is looked at.
                 self.refused = str(error)
                 continue
             self._note(process, seen)

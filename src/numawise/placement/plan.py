@@ -108,9 +108,14 @@ def _check_room(units: Sequence[Unit], workers: int, threads: int, request: Requ
         return
     total = sum(len(unit.cpus) for unit in units)
     pieces = f" in {len(units)} pieces that no worker may straddle" if len(units) > 1 else ""
+    largest = max(len(unit.cpus) for unit in units)
     fits = [f"{room} worker{'s' if room > 1 else ''} x {threads}"] if room else []
-    most = next((t for t in range(threads, 0, -1) if sum(len(u.cpus) // t for u in units) >= workers), None)
+    fewer = range(min(threads, largest), 0, -1)
+    most = next((t for t in fewer if sum(len(u.cpus) // t for u in units) >= workers), None)
     fits += [f"{workers} x {most}"] if most else []
+    if not fits:
+        fits = [f"{sum(len(u.cpus) // largest for u in units)} x {largest}", f"{total} x 1"]
+        fits = list(dict.fromkeys(fits))
     raise UsageError(
         f"{workers} worker{'s' if workers > 1 else ''} x {threads} thread{'s' if threads > 1 else ''} = "
         f"{workers * threads}, but only {total} CPUs are to be had"
