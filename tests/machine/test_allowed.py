@@ -30,6 +30,12 @@ def test_status(tmp_path: Path) -> None:
     assert allowed(tree, tmp_path) == ("2-5", (1, 2))
 
 
+def test_status_of_kernels_that_write_maps_only(tmp_path: Path) -> None:
+    tree = base()
+    tree.files["proc/self/status"] = "Cpus_allowed:\t0000003c\nMems_allowed:\t00000000,00000006\n"
+    assert allowed(tree, tmp_path) == ("2-5", (1, 2))
+
+
 MOUNT_V2 = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"
 
 
@@ -42,6 +48,17 @@ def test_cgroup_v2(tmp_path: Path) -> None:
         "sys/fs/cgroup/jobs/7/cpuset.mems.effective": "0-1\n",
     }
     assert allowed(tree, tmp_path) == ("1-3", (0, 1))
+
+
+def test_what_the_status_leaves_out_is_asked_of_the_group(tmp_path: Path) -> None:
+    tree = base()
+    tree.files |= {
+        "proc/self/status": "Cpus_allowed_list:\t0-1\n",
+        "proc/mounts": MOUNT_V2,
+        "proc/self/cgroup": "0::/jobs\n",
+        "sys/fs/cgroup/jobs/cpuset.mems.effective": "3\n",
+    }
+    assert allowed(tree, tmp_path) == ("0-1", (3,))
 
 
 def test_cgroup_v2_where_the_controller_is_on_for_an_ancestor(tmp_path: Path) -> None:

@@ -209,3 +209,22 @@ def test_a_damaged_list_of_cpus_is_replaced_by_the_next_witness(tmp_path: Path, 
     tree = machine(nodes=2, cores_per_node=2)
     tree.files[f"{CPU}/online"] = text
     assert str(topology_of(tree, tmp_path).cpus) == "0-7"
+
+
+def test_sockets_counted_anew_in_every_book(tmp_path: Path) -> None:
+    tree = machine(nodes=4, cores_per_node=2, threads=1)
+    for cpu in range(8):
+        tree.files[f"{CPU}/cpu{cpu}/topology/physical_package_id"] = f"{cpu // 2 % 2}\n"
+        tree.files[f"{CPU}/cpu{cpu}/topology/book_id"] = f"{cpu // 4}\n"
+    sockets = topology_of(tree, tmp_path).sockets
+    assert [(s.id, str(s.cpus)) for s in sockets] == [(0, "0-1"), (1, "2-3"), (0, "4-5"), (1, "6-7")]
+
+
+def test_cpuinfo_of_s390_has_a_line_a_cpu(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.files["proc/cpuinfo"] = (
+        "vendor_id       : IBM/S390\n# processors    : 2\n"
+        "processor 0: version = FF,  identification = 000001,  machine = 2064\n"
+        "processor 3: version = FF,  identification = 000001,  machine = 2064\n"
+    )
+    assert str(topology_of(tree, tmp_path).cpus) == "0,3"

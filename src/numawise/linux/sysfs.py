@@ -102,6 +102,9 @@ def processor_ids(cpuinfo: str | None) -> list[dict[str, str]]:
         key = key.strip()
         if not colon:
             continue
+        # s390 writes a line a CPU: "processor 0: version = FF, ..."
+        if key.startswith("processor ") and key[10:].isdigit():
+            key, value = "processor", key[10:]
         if key == "processor" and value.strip().isdigit():
             blocks.append({})
         if blocks:

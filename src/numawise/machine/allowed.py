@@ -6,7 +6,7 @@ import os
 
 from numawise.linux.cgroup import candidate_files
 from numawise.linux.cpuset import CPUSet, format_list
-from numawise.linux.sysfs import field, parse_list
+from numawise.linux.sysfs import field, parse_list, parse_map
 from numawise.machine.root import Root
 from numawise.machine.topology import Allowed
 
@@ -38,17 +38,22 @@ def asked(root: Root) -> tuple[frozenset[int] | None, frozenset[int] | None]:
     cpus, mems = _from_status(root)
     if root.live:
         cpus = frozenset(os.sched_getaffinity(0))
-    if cpus is None and mems is None:
-        cpus, mems = _from_cgroups(root, "cpus"), _from_cgroups(root, "mems")
+    # Each by itself: a copied status file may hold one of them only.
+    if cpus is None:
+        cpus = _from_cgroups(root, "cpus")
+    if mems is None:
+        mems = _from_cgroups(root, "mems")
     return cpus, mems
 
 
 def _from_status(root: Root) -> tuple[frozenset[int] | None, frozenset[int] | None]:
     status = root.read("proc/self/status")
-    return (
-        parse_list(field(status, "Cpus_allowed_list")) or None,
-        parse_list(field(status, "Mems_allowed_list")) or None,
+    # Kernels before 2.6.26 have the maps only.
+    cpus, mems = (
+        parse_list(field(status, f"{what}_allowed_list")) or parse_map(field(status, f"{what}_allowed"))
+        for what in ("Cpus", "Mems")
     )
+    return cpus or None, mems or None
 
 
 def _from_cgroups(root: Root, what: str) -> frozenset[int] | None:

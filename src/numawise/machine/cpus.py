@@ -157,12 +157,17 @@ def _ids_of_cpuinfo(root: Root, online: frozenset[int]) -> dict[int, _CoreId]:
 
 def _sockets(root: Root, cores: list[frozenset[int]]) -> tuple[Socket, ...]:
     """By package id, not by the list of siblings, which some firmware fills per node (cluster on die)."""
-    by_id: dict[int, set[int]] = {}
+    by_id: dict[tuple[int, ...], set[int]] = {}
+    first = f"{CPU}/cpu{min(cores[0])}/topology"
+    # s390 counts its sockets anew in every book, and its books in every drawer.
+    above = [name for name in ("drawer_id", "book_id") if root.read(f"{first}/{name}") is not None]
     for core in cores:
-        number = parse_int(root.read(f"{CPU}/cpu{min(core)}/topology/physical_package_id"))
+        folder = f"{CPU}/cpu{min(core)}/topology"
+        number = parse_int(root.read(f"{folder}/physical_package_id"))
         if number is not None and number >= 0:  # -1: the firmware does not say
-            by_id.setdefault(number, set()).update(core)
-    return tuple(Socket(id=number, cpus=CPUSet(cpus)) for number, cpus in sorted(by_id.items()))
+            outer = (parse_int(root.read(f"{folder}/{name}")) or 0 for name in above)
+            by_id.setdefault((*outer, number), set()).update(core)
+    return tuple(Socket(id=key[-1], cpus=CPUSet(cpus)) for key, cpus in sorted(by_id.items()))
 
 
 def _l3_domains(root: Root, firsts: list[int], online: frozenset[int]) -> tuple[L3Domain, ...]:
