@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +10,9 @@ from machines import GIB, one_node, two_sockets
 
 from numawise.errors import NotPermittedError, NumawiseError, UsageError
 from numawise.linux.cpuset import CPUSet
+from numawise.machine.topology import Allowed, Node, Topology
 from numawise.placement.plan import plan
-from numawise.placement.request import Request
+from numawise.placement.request import Request, parse_nodes
 from numawise.placement.units import cores_of
 from numawise.placement.values import MemoryPolicy
 
@@ -163,3 +165,74 @@ def test_memory_modes_default_to_the_nodes_that_make_sense() -> None:
 
 def test_one_node_is_said_to_gain_nothing() -> None:
     assert "one node" in plan(one_node(), Request(nodes=(0,))).notes[0]
+
+
+def uneven(*, memory_kib: int = GIB, homeless: int = 0, gpu: bool = False) -> Topology:
+    """Node 0 with CPUs 0-11, node 1 with 12-15, more CPUs without a node, and perhaps a GPU's memory."""
+    nodes = (
+        Node(0, CPUSet.parse("0-11"), memory_kib, "dram"),
+        Node(1, CPUSet.parse("12-15"), memory_kib, "dram"),
+        *((Node(250, CPUSet(), GIB, "gpu"),) if gpu else ()),
+    )
+    cpus = CPUSet(range(16 + homeless))
+    return Topology(
+        cpus=cpus,
+        cores=len(cpus),
+        nodes=nodes,
+        distances=None,
+        allowed=Allowed(cpus, tuple(node.id for node in nodes)),
+        smt_siblings=(CPUSet.parse("0-1"), *(CPUSet([cpu]) for cpu in cpus if cpu > 1)),
+    )
+
+
+def test_one_process_a_node_however_unequal_the_nodes() -> None:
+    placements = plan(uneven(), Request(per="node")).placements
+    assert [(str(p.cpus), p.memory.nodes) for p in placements] == [("0-11", (0,)), ("12-15", (1,))]
+
+
+def test_one_process_a_core_where_only_some_have_siblings() -> None:
+    placements = plan(uneven(), Request(per="core")).placements
+    assert [str(p.cpus) for p in placements] == ["0-1", *map(str, range(2, 16))]
+
+
+def test_threads_that_the_smallest_node_cannot_hold_are_refused() -> None:
+    with pytest.raises(UsageError, match="CPUs 12-15 are only 4; possible: 4 threads each, or --workers 2"):
+        plan(uneven(), Request(per="node", threads=6))
+
+
+@pytest.mark.parametrize("request_", [Request(per="node"), Request(workers=18)])
+def test_cpus_of_no_node_are_used(request_: Request) -> None:
+    machine = uneven(homeless=2)
+    placements = plan(machine, request_).placements
+    assert {c for p in placements for c in p.cpus} == set(machine.cpus)
+    alone = CPUSet([16, 17])
+    machine = msgspec.structs.replace(machine, allowed=Allowed(alone, (0, 1)))
+    (placement,) = plan(machine, Request(per="node")).placements
+    assert (placement.cpus, placement.node) == (alone, None)
+
+
+def test_memory_of_a_gpu_is_never_taken_unasked() -> None:
+    machine = uneven(memory_kib=0, gpu=True)
+    for mode in ("bind", "preferred", "interleave"):
+        with pytest.raises(UsageError, match=f"--mem {mode}: no node is known to have memory"):
+            plan(machine, Request(memory=MemoryPolicy(mode)))
+    assert plan(machine, Request(memory=MemoryPolicy("bind", (250,)))).placements[0].memory.nodes == (250,)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_all_but_everything_is_no_wish(memory: bool) -> None:
+    with pytest.raises(UsageError, match="'!0-1' leaves no node that is allowed"):
+        parse_nodes("!0-1", uneven(), memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("request_", "possible"),
+    [
+        (Request(per="core", workers=200, threads=3), "possible: 1 x 2, or 16 x 1$"),
+        (Request(workers=10**9, threads=10**9), "possible: 1 x 12, or 16 x 1$"),
+        (Request(threads=10**12), "possible: 1 x 16$"),
+    ],
+)
+def test_absurd_numbers_are_refused_with_what_is_possible(request_: Request, possible: str) -> None:
+    with pytest.raises(UsageError, match=possible):
+        plan(uneven(), request_)

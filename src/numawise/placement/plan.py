@@ -89,10 +89,12 @@ def _whole(topology: Topology, cpus: CPUSet, request: Request) -> tuple[Unit, ..
 
 
 def _shares(topology: Topology, units: Sequence[Unit], request: Request) -> list[tuple[Unit, CPUSet]]:
-    workers = request.workers if request.workers is not None else len(units)
     threads = (request.threads or 1) * (request.told_workers or 1)
-    if request.workers is not None or request.threads is not None:
-        _check_room(units, workers, threads, request)
+    if request.workers is None:
+        _check_each(units, threads, request)
+        return [(unit, unit.cpus) for unit in units]
+    workers = request.workers
+    _check_room(units, workers, threads, request)
     shares: list[tuple[Unit, CPUSet]] = []
     for unit, count in zip(units, share_out(workers, units, threads), strict=True):
         if count == 1:
@@ -100,6 +102,21 @@ def _shares(topology: Topology, units: Sequence[Unit], request: Request) -> list
         elif count:
             shares += [(unit, cpus) for cpus in split_cores(cores_of(topology, unit.cpus), count, threads)]
     return shares
+
+
+def _check_each(units: Sequence[Unit], threads: int, request: Request) -> None:
+    """One process a unit, whatever the units' sizes: each must hold the threads by itself."""
+    tight = min(units, key=lambda unit: len(unit.cpus))
+    if len(tight.cpus) >= threads:
+        return
+    if len({len(unit.cpus) for unit in units}) == 1:
+        _check_room(units, len(units), threads, request)
+    room = sum(len(unit.cpus) // threads for unit in units)
+    elsewhere = f", or --workers {room} where there is room" if room else ""
+    raise UsageError(
+        f"{threads} threads each, but CPUs {tight.cpus} are only {len(tight.cpus)}; "
+        f"possible: {len(tight.cpus)} threads each{elsewhere}"
+    )
 
 
 def _check_room(units: Sequence[Unit], workers: int, threads: int, request: Request) -> None:
@@ -164,14 +181,14 @@ def _memory(topology: Topology, request: Request, unit: Unit, cpus: CPUSet, *, s
         raise NotPermittedError(
             "weighted-interleave needs Linux 6.9 or later; this kernel has none: use interleave instead"
         )
-    nodes = wish.nodes
+    nodes, usable = wish.nodes, _usable(topology)
     if not nodes and wish.mode in ("interleave", "weighted-interleave"):
-        nodes = request.nodes or tuple(
-            n.id
-            for n in topology.nodes
-            if n.memory_kib and n.id in topology.allowed.nodes and n.kind != "gpu"
+        nodes = request.nodes or usable
+    nodes = nodes or near or usable
+    if not nodes:
+        raise UsageError(
+            f"--mem {wish.mode}: no node is known to have memory that may be used; name one, or use --mem local"
         )
-    nodes = nodes or near or tuple(n for n in topology.allowed.nodes if topology.node(n).memory_kib)
     if wish.mode == "preferred":
         nodes = nodes[:1] if not wish.nodes else nodes
         if len(nodes) != 1:
@@ -180,15 +197,20 @@ def _memory(topology: Topology, request: Request, unit: Unit, cpus: CPUSet, *, s
     return MemoryPolicy(wish.mode, tuple(sorted(set(nodes))))
 
 
+def _usable(topology: Topology) -> tuple[int, ...]:
+    """The nodes whose memory is taken where none is named: never a GPU's."""
+    return tuple(
+        n.id for n in topology.nodes if n.memory_kib and n.id in topology.allowed.nodes and n.kind != "gpu"
+    )
+
+
 def _bind_near(topology: Topology, node_id: int) -> MemoryPolicy:
     """Bind to the process's own node, or prefer the nearest memory where the node has none it may use."""
     node = topology.node(node_id)
     if node.memory_kib and node_id in topology.allowed.nodes:
         return MemoryPolicy("bind", (node_id,))
     row = (topology.distances or {}).get(node_id, {})
-    usable = [
-        n.id for n in topology.nodes if n.memory_kib and n.id in topology.allowed.nodes and n.kind != "gpu"
-    ]
+    usable = _usable(topology)
     return (
         MemoryPolicy("preferred", (min(usable, key=lambda n: (row.get(n, 255), n)),))
         if usable

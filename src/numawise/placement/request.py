@@ -109,6 +109,11 @@ def parse_nodes(text: str, topology: Topology, *, memory: bool = False) -> tuple
             raise UsageError(f"there is no node {node}; this machine has {describe_nodes(topology)}")
     if inverted:
         ids = [n for n in allowed if n not in ids]
+    if not ids:
+        what = "memory" if memory else "CPUs"
+        raise UsageError(
+            f"{text!r} leaves no node that is allowed and has {what}; this machine has {describe_nodes(topology)}"
+        )
     return tuple(ids)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ def units_of(topology: Topology, cpus: CPUSet, per: Per) -> tuple[Unit, ...]:
     left = CPUSet(cpus - CPUSet(c for piece in used for c in piece))
     if left:  # a machine that does not say (no L3 listed, say): what belongs to no piece goes node by node
         used += [CPUSet(node.cpus & left) for node in topology.nodes]
+        used.append(CPUSet(left - CPUSet(c for node in topology.nodes for c in node.cpus)))
     units = [Unit(piece, _node_of(topology, piece)) for piece in used if piece]
     return tuple(sorted(units, key=lambda u: (u.node if u.node is not None else -1, min(u.cpus))))
 
@@ -67,16 +69,19 @@ def split_cores(cores: Sequence[tuple[int, ...]], count: int, least: int = 1) ->
 
 
 def share_out(workers: int, units: Sequence[Unit], threads: int) -> list[int]:
-    """How many of `workers` go on each unit: as even as sizes allow, none squeezed where another has room."""
+    """How many of `workers` go on each unit: as even as sizes allow, none squeezed where another has room.
+
+    All of them together must have room for `workers` of `threads` CPUs each.
+    """
     counts = [0] * len(units)
+    # The emptiest unit by share of its own size is next; the lower one on a tie.
+    queue = [(1 / len(unit.cpus), i) for i, unit in enumerate(units) if len(unit.cpus) >= threads]
+    heapq.heapify(queue)
     for _ in range(workers):
-        room = [len(unit.cpus) // threads - count for unit, count in zip(units, counts, strict=True)]
-        # The emptiest unit by share of its own room; the lower one on a tie.
-        best = max(
-            range(len(units)),
-            key=lambda i: (room[i] > 0, -(counts[i] + 1) / max(1, len(units[i].cpus)), -i),
-        )
-        counts[best] += 1
+        _, i = heapq.heappop(queue)
+        counts[i] += 1
+        if (counts[i] + 1) * threads <= len(units[i].cpus):
+            heapq.heappush(queue, ((counts[i] + 1) / len(units[i].cpus), i))
     return counts
 
 
