@@ -181,14 +181,28 @@ def thread_ids(pid: int) -> list[int]:
     return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - pathlib starts slowly
 
 
+def shows_us() -> bool:
+    """Whether `/proc` is that of our own PID namespace: else its numbers are of other processes than ours.
+
+    `unshare --pid` without `--mount-proc` leaves the old one there (pid_namespaces(7)).
+    """
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())  # noqa: PTH115
+    except OSError:
+        return False
+
+
 def descendants(pid: int, *, scan: bool | None = None) -> list[int]:
     """All living processes below `pid` (without it, without zombies), parents before children.
 
-    A process forked while this looks may be missed: ask again until nothing is new.
+    A process forked while this looks may be missed: ask again until nothing is new. None where `/proc` is not ours
+    (`shows_us`): whoever kills descendants must not be told strangers.
 
     scan: look for the parent of every process there is, instead of the files `children` of each thread, which
         only kernels built with CONFIG_PROC_CHILDREN have; None: as needed.
     """
+    if not shows_us():
+        return []
     if scan is None:
         scan = not os.path.exists("/proc/thread-self/children")  # noqa: PTH110
     by_parent = _all_children() if scan else None

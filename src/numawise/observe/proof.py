@@ -8,6 +8,7 @@ import msgspec
 
 from numawise.errors import NumawiseError
 from numawise.launch.process import Process
+from numawise.linux import procfs
 from numawise.linux.cpuset import CPUSet
 from numawise.machine.topology import Topology
 from numawise.observe.errors import ProcessGone
@@ -70,6 +71,9 @@ class Watcher:
 
     def look(self, processes: Sequence[Process]) -> None:
         """Look at each process and its descendants once; one that has just ended is passed over."""
+        if not procfs.shows_us():
+            self.refused = "/proc is not of this PID namespace; with unshare, add --mount-proc"
+            return
         for process in processes:
             try:
                 seen = residency_of_pids(tree(process.pid), pages=self._pages)
