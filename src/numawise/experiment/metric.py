@@ -12,6 +12,8 @@ import msgspec
 from numawise.errors import NumawiseError, UsageError
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_GOES_ON = re.compile(r"[,_xX']\w*\d")
+_LEAST, _MOST = 1e-100, 1e100  # beyond these, squares and inverses leave floating point
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -50,7 +52,8 @@ def read_metric(metric: Metric, outputs: Sequence[str], seconds: float) -> float
     r"""The value of one trial, from the output of each of its processes.
 
     The last match counts. Over several processes rates (`maximize`) add up, and of costs the worst counts.
-    Raises NoMetricError when a process printed none, or one that is not a positive finite number.
+    Raises NoMetricError when a process printed none, one written so that it can be read in two ways (`1,234`), or
+    one that is not a positive number of 1e-100 to 1e100.
 
     >>> read_metric(Metric(r"speed: (\S+)", maximize=True), ["speed: 3.5 GB/s"], 1.0)
     3.5
@@ -76,15 +79,24 @@ def _from_output(metric: Metric, output: str) -> float:
         found = _number_in(matches[-1]) if matches else None
     if found is None:
         raise NoMetricError(f"the output holds no number for --metric {metric.text!r}")
-    if not math.isfinite(found) or found <= 0:
-        raise NoMetricError(f"--metric {metric.text!r} found {found}, which is not a positive number")
+    if not _LEAST <= found <= _MOST:
+        kind = "a positive number" if not found > 0 or math.isinf(found) else "a number of 1e-100 to 1e100"
+        raise NoMetricError(f"--metric {metric.text!r} found {found}, which is not {kind}")
     return found
 
 
 def _number_in(match: re.Match[str]) -> float | None:
     text = match.group(1) if match.re.groups else match.group(0)
     number = _NUMBER.search(text or "")
-    return float(number.group(0)) if number else None
+    if number is None:
+        return None
+    if _GOES_ON.match(text, number.end()):
+        # 1,234 is a thousand to some and one and a bit to others; 0x10 is not 0. Better no number than a wrong one.
+        raise NoMetricError(
+            f"--metric found {text[number.start() :][:40]!r}, which can be read in more than one way; "
+            "print it as digits with a decimal point"
+        )
+    return float(number.group(0))
 
 
 def _json_value(output: str, key: str) -> float | None:
@@ -93,10 +105,11 @@ def _json_value(output: str, key: str) -> float | None:
             continue
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # the second: nested deeper than the reader goes
             continue
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            # A whole number may be too big for float().
+            return float(value) if abs(value) <= _MOST else math.inf
     return None

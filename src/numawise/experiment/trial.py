@@ -21,6 +21,8 @@ from numawise.machine.topology import Topology
 from numawise.observe.proof import Proof, Watcher
 
 TAIL_LINES = 12
+# Characters: what has no line ends must not fill the store, nor the line that says what failed.
+_TAIL_LINE = 500
 
 
 class Conditions(msgspec.Struct, frozen=True):
@@ -99,7 +101,10 @@ def drop_page_cache(path: Path) -> None:
 def _judge(
     end: LaunchEnd, outputs: Sequence[str], conditions: Conditions, seconds: float
 ) -> tuple[Literal["ok", "failed", "no-metric", "timeout"], float | None, str]:
-    last = "\n".join("\n".join(text.rstrip().splitlines()[-TAIL_LINES:]) for text in outputs).strip()
+    lines = [line for text in outputs for line in text.rstrip().splitlines()[-TAIL_LINES:]]
+    last = "\n".join(
+        line if len(line) <= _TAIL_LINE else f"... {line[-_TAIL_LINE:]}" for line in lines
+    ).strip()
     if end.timed_out:
         return "timeout", None, f"stopped after {conditions.timeout_s:g} s\n{last}"
     if end.exit_code:
