@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from numawise.errors import NumawiseError
@@ -12,6 +13,7 @@ from numawise.errors import NumawiseError
 
 def console() -> NoReturn:
     """The console script: `main`, and out."""
+    _fill_standard_streams()
     code = main()
     if sys.argv[1:2] != ["run"]:
         sys.exit(code)
@@ -29,6 +31,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     from numawise.cli.shared.group import invoke
 
     return guarded(lambda: invoke(words))
+
+
+def _fill_standard_streams() -> None:
+    """Put /dev/null where we were started without a standard stream.
+
+    What we open ourselves would else become descriptor 0, 1 or 2, and the program would write its output into it.
+    The program still gets the stream closed, as it would without us: what os.open opens ends at exec.
+    """
+    if sys.stdin is not None and sys.stdout is not None and sys.stderr is not None:
+        return
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
+        continue
+    os.close(null)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  (a descriptor, open to the end)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  (likewise)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -76,5 +93,7 @@ def _flush() -> int:
 def _fail(message: str, code: int) -> int:
     # One line, whatever a program's last words were: scripts and people read it by the line.
     line = " | ".join(part.strip() for part in message.splitlines() if part.strip())
-    print(f"numawise: {line}", file=sys.stderr)
+    # Where nobody can be told (standard error is full, or its reader gone) the exit code still tells.
+    with suppress(OSError):
+        print(f"numawise: {line}", file=sys.stderr)
     return code

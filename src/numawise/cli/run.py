@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from numawise.cli.shared.resolve import resolve
@@ -31,6 +32,7 @@ RUN_OPTIONS = (
     Option(("--quiet", "-q"), None, "say nothing about what was seen"),
     Option(("--json",), None, "say what was seen as one line of JSON on standard error, at the end"),
 )
+_LAST_PORT = 65535
 
 
 def main(words: Sequence[str]) -> int:
@@ -42,13 +44,16 @@ def main(words: Sequence[str]) -> int:
         )
     topology = read("/", devices=False)
     plan = resolve(values, topology)
+    port = whole_number("port", values["port"][-1]) if "port" in values else None
+    if port is not None and port + len(plan.placements) - 1 > _LAST_PORT:
+        raise UsageError(f"--port {port} leaves no port for the last of {len(plan.placements)} processes")
     watch = _Watch(topology)
     as_json, silent = "json" in values, "quiet" in values
     end = supervise(
         plan,
         command_line,
         topology,
-        port=whole_number("port", values["port"][-1]) if "port" in values else None,
+        port=port,
         sink=Labelled(_labels(plan.placements)) if len(plan.placements) > 1 else None,
         started=None if as_json or silent else _print_steps,
         look=watch.look,
@@ -157,11 +162,17 @@ def _print_json(plan: Plan, end: LaunchEnd, proofs: dict[int, Proof]) -> None:
             for ended in end.ends
         ],
     }
-    print(to_json(document).decode(), file=sys.stderr)
+    _write(to_json(document).decode())
 
 
 def _say(line: str) -> None:
-    print(f"numawise: {line}", file=sys.stderr)
+    _write(f"numawise: {line}")
+
+
+def _write(line: str) -> None:
+    # Standard error that is full or has lost its reader is no reason to hide the program's own exit code.
+    with suppress(OSError):
+        print(line, file=sys.stderr)
 
 
 def __getattr__(name: str) -> Any:

@@ -46,6 +46,11 @@ def invoke(words: Sequence[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 2
+    except SystemExit as error:
+        # click's own way out when whoever read our output has gone; its code 1 would mean a negative answer.
+        if error.code == 1:
+            raise BrokenPipeError from None
+        raise
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:
