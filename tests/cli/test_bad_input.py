@@ -9,8 +9,11 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from numawise.experiment.metric import Metric, NoMetricError, read_metric
 
 
 def numawise(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -140,3 +143,158 @@ def test_a_full_disk_under_the_store(tmp_path: Path) -> None:
         refused(result, 4, "nw", "NUMAWISE_HOME")
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def by_shell(line: str, home: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a shell line in which `"$@"` is numawise's console script."""
+    start = "from numawise.cli.main import console; console()"
+    return subprocess.run(
+        ["bash", "-c", line, "bash", sys.executable, "-c", start],
+        capture_output=True,
+        env={**os.environ, "NUMAWISE_HOME": str(home), **variables},
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams(closed: str, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    listing = f"for fd in 0 1 2; do test -e /proc/$$/fd/$fd && echo $fd; done >{seen}; true"
+    for words in (f"run -q -- sh -c '{listing}'", "run -q --workers 1 -- true", "report --list"):
+        result = by_shell(f'"$@" {words} {closed}', tmp_path)
+        assert result.returncode == 0, (words, result.stderr)
+        assert result.stderr == b""
+    # The program gets a closed stream closed, and nothing of ours in its place. ($$ has 1 redirected for the loop.)
+    kept = {fd for fd, text in (("0", "<&-"), ("2", "2>&-")) if text not in closed}
+    assert set(seen.read_text().split()) - {"1"} == kept
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a second placement needs two CPUs")
+def test_compare_with_closed_output(tmp_path: Path) -> None:
+    words = "compare --arm '--cpus 0' --max-pairs 6 --metric '5' -- echo 5 <&- >&- 2>&-"
+    assert by_shell(f'"$@" {words}', tmp_path).returncode == 0
+
+
+def test_a_reader_that_leaves_early_is_no_negative_answer(tmp_path: Path) -> None:
+    result = by_shell('"$@" topology --json | true; echo ${PIPESTATUS[0]}', tmp_path, PYTHONUNBUFFERED="1")
+    assert result.stdout in (b"141\n", b"0\n")  # 0: it was all in the pipe before the reader left
+    late = by_shell('{ sleep 1; "$@" topology --json; echo $? >&2; } | true', tmp_path)
+    assert late.stderr.split() == [b"141"]
+
+
+def test_the_programs_exit_code_even_when_nobody_can_be_told(tmp_path: Path) -> None:
+    result = by_shell('"$@" run --node 0 -- sh -c "exit 5" 2>/dev/full', tmp_path)
+    assert result.returncode == 5
+    assert by_shell('"$@" run --json -- sh -c "exit 6" 2>/dev/full', tmp_path).returncode == 6
+    assert by_shell('"$@" run --node 0 -- no-such-program 2>/dev/full', tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("1,234.5", "more than one way"),
+        ("1_000", "more than one way"),
+        ("0x10", "more than one way"),
+        ("1e-320", "1e-100 to 1e100"),
+        ("1e308", "1e-100 to 1e100"),
+        ("1e400", "positive number"),
+        ("0", "positive number"),
+        ("-5", "positive number"),
+        ("nan", "holds no number"),
+    ],
+)
+def test_numbers_that_are_none(printed: str, said: str) -> None:
+    with pytest.raises(NoMetricError, match=said):
+        read_metric(Metric(r"v: (\S+)"), [f"v: {printed}\n"], 1.0)
+
+
+@pytest.mark.parametrize("printed", ["3.5,", "3.5x", "3.5_", "+3.5", "3.5e0", "3.5s,"])
+def test_numbers_that_are_followed_by_something(printed: str) -> None:
+    assert read_metric(Metric(r"v: (\S+)"), [f"v: {printed} 2\n"], 1.0) == 3.5
+
+
+def test_json_that_no_reader_takes() -> None:
+    for text, said in (
+        ('{"a": ' + "9" * 400 + "}", "positive number"),
+        ('{"a": ' + "[" * 200_000, "holds no number"),
+    ):
+        with pytest.raises(NoMetricError, match=said):
+            read_metric(Metric("json:a"), [text], 1.0)
+
+
+def test_a_program_whose_last_words_have_no_line_end(tmp_path: Path) -> None:
+    code = "head -c 300000 /dev/zero | tr '\\0' x; exit 3"
+    result = numawise("compare", "--arm", "--node 0", "--", "sh", "-c", code, home=tmp_path)
+    refused(result, 4, "exit code 3")
+    assert len(result.stderr) < 1000
+
+
+def test_a_command_that_is_not_utf8(tmp_path: Path) -> None:
+    result = by_shell("\"$@\" compare --arm '--node 0' -- echo $'a\\xff'", tmp_path)
+    assert result.returncode == 2
+    assert b"is not UTF-8" in result.stderr
+
+
+def test_in_a_pid_namespace_with_the_old_proc(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-p", "-f", "true"], capture_output=True).returncode:
+        pytest.skip("a PID namespace takes root")
+    # The stranger must live: in the old /proc, ids of our namespace are other processes, with other children.
+    line = (
+        'unshare -p -f bash -c \'sleep 50 & "$@" run -q --workers 1 -- sh -c "kill -TERM $$"; "$@" run -- sleep 0.3\
+ ; kill $!\' bash "$@"'
+    )
+    result = by_shell(line, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert b"not looked at: /proc is not of this PID namespace" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"placements": []}, "no placement"),
+        ({"rank": 1}, "do not count up"),
+        ({"cpus": ""}, "has no CPU"),
+        ({"env": {"": "x"}}, "environment variable"),
+        ({"env": {"A": "\0"}}, "environment variable"),
+        ({"cpus": "0-999999999"}, "out of range"),
+    ],
+)
+def test_a_profile_mended_to_death(wrong: dict[str, Any], said: str, tmp_path: Path) -> None:
+    placement = {"rank": 0, "cpus": "0", "memory": {"mode": "default", "nodes": []}, **wrong}
+    machine = {"architecture": "x86_64", "nodes": [], "sockets": [], "cores": []}
+    plan = {"placements": wrong.get("placements", [placement])}
+    profile = {"name": "p", "plan": plan, "command": [], "topology_key": "", "machine": machine, "version": 1}
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "p.json").write_text(json.dumps(profile))
+    refused(numawise("run", "--profile", "p", "--", "true", home=tmp_path), 2, said, "p.json")
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a second placement needs two CPUs")
+def test_resume_with_other_options(tmp_path: Path) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    arm = ("compare", "--max-pairs", "6", "--arm", f"--cpus {cpu}")
+    program = ("--", "echo", "5")
+    assert numawise(*arm, "--metric", "5", *program, home=tmp_path).returncode == 0
+    assert numawise(*arm, "--metric", "5", "--resume", *program, home=tmp_path).returncode == 0
+    refused(numawise(*arm, "--metric", ".", "--resume", *program, home=tmp_path), 2, "measures 5")
+    other = ("compare", "--arm", "--no-smt", "--metric", "5", "--resume", *program)
+    refused(numawise(*other, home=tmp_path), 2, f"compares default with '--cpus {cpu}'".replace("'", ""))
+
+
+def test_ports_beyond_the_last(tmp_path: Path) -> None:
+    words = ("run", "--profile", "two", "--port", "65535", "--", "echo", "{port}")
+    cpu = str(min(os.sched_getaffinity(0)))
+    places = [
+        {"rank": rank, "cpus": cpu, "memory": {"mode": "default", "nodes": []}, "ranks": 2} for rank in (0, 1)
+    ]
+    machine = {"architecture": "x86_64", "nodes": [], "sockets": [], "cores": []}
+    profile = {
+        "name": "two",
+        "plan": {"placements": places},
+        "command": [],
+        "topology_key": "",
+        "machine": machine,
+    }
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "two.json").write_text(json.dumps({**profile, "version": 1}))
+    refused(numawise(*words, home=tmp_path), 2, "--port 65535 leaves no port")

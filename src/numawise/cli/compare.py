@@ -12,7 +12,7 @@ from numawise.cli.shared.resolve import resolve
 from numawise.cli.shared.selection import parse_words
 from numawise.cli.shared.studies import begin_or_resume, carry_out, finish, study_options, take_study_options
 from numawise.errors import UsageError
-from numawise.experiment.records import Candidate
+from numawise.experiment.records import Candidate, Study
 from numawise.machine.topology import Topology
 
 
@@ -54,19 +54,36 @@ def command(arms: tuple[str, ...], max_pairs: int, command_line: tuple[str, ...]
 
     with Store.open() as store:
         study = begin_or_resume(store, "compare", command_line, options, make)
+        if options.resume:
+            _check_arms(study, arms)
         outcome = carry_out(store, study, options)
         finish(store, study, outcome, options)
     return 1 if outcome.verdict.kind in ("worse", "not-delivered") else 0
 
 
-def candidate(words: str, topology: Topology) -> Candidate:
-    """The arm that `words` describe. Raises UsageError for words that are no selection."""
+def _check_arms(study: Study, arms: tuple[str, ...]) -> None:
+    asked = [
+        shlex.join(_split(words)) or "default" for words in (arms if len(arms) == 2 else ("default", *arms))
+    ]
+    began = [one.name for one in study.candidates]
+    if asked != began:
+        raise UsageError(
+            f"run {study.id} compares {' with '.join(began)}, not {' with '.join(asked)}; "
+            "go on with the arms it was begun with, or start without --resume"
+        )
+
+
+def _split(words: str) -> list[str]:
     try:
         split = shlex.split(words)
     except ValueError as error:
         raise UsageError(f"--arm {words!r}: {error}") from None
-    if split in ([], ["default"]):
-        split = []
+    return [] if split == ["default"] else split
+
+
+def candidate(words: str, topology: Topology) -> Candidate:
+    """The arm that `words` describe. Raises UsageError for words that are no selection."""
+    split = _split(words)
     values, rest = parse_words(split)
     if rest:
         raise UsageError(f"--arm {words!r}: {rest[0]!r} is no selection option; see numawise run --help")

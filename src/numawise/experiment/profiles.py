@@ -142,7 +142,10 @@ def load_profile(name: str, folder: Path | None = None) -> Profile:
             f"{path}: version {version} is from a newer numawise (this one reads up to {PROFILE_VERSION}); "
             "update numawise, or tune again"
         )
-    return from_json(raw, Profile, source=str(path))
+    profile = from_json(raw, Profile, source=str(path))
+    if wrong := _what_is_wrong(profile.plan):
+        raise SnapshotError(f"{path}: {wrong}; tune again, or mend it")
+    return profile
 
 
 def list_profiles(folder: Path | None = None) -> tuple[str, ...]:
@@ -192,6 +195,21 @@ def suggest_name(command: tuple[str, ...]) -> str:
             stem = os.path.splitext(os.path.basename(script[0]))[0]  # noqa: PTH119, PTH122 - likewise
     kept = "".join(c if c in _NAME_CHARACTERS else "-" for c in stem).strip(".-")[:_NAME_LIMIT]
     return kept or "tuned"
+
+
+def _what_is_wrong(plan: Plan) -> str:
+    """What no plan of ours holds, but a file edited by hand may: with no placement, `run` would run nothing."""
+    if not plan.placements:
+        return "it holds no placement"
+    if [placement.rank for placement in plan.placements] != list(range(len(plan.placements))):
+        return "the ranks of its placements do not count up from 0"
+    for placement in plan.placements:
+        if not placement.cpus:
+            return f"placement {placement.rank} has no CPU"
+        for name, value in placement.env.items():
+            if not name or "=" in name or "\0" in name + value:
+                return f"placement {placement.rank} has an environment variable that cannot be: {name!r}"
+    return ""
 
 
 class _Version(msgspec.Struct):

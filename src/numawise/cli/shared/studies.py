@@ -124,14 +124,9 @@ def begin_or_resume(
     killed between its last trial and its report. `make` gives the candidates (the default first), the machine and the
     budget. Raises UsageError when there is nothing to resume.
     """
+    _check_text(command)
     if options.resume:
-        unfinished = store.unfinished(kind=kind, command=tuple(command))
-        if unfinished:
-            return unfinished[0]
-        for run in store.list():
-            if (run.kind, run.command) == (kind, tuple(command)):
-                return store.study(run.id)
-        raise UsageError(f"no {kind} of this command was begun; start one without --resume")
+        return _same(_newest(store, kind, tuple(command)), options)
     import time
 
     from numawise.experiment.settings import read_settings
@@ -160,6 +155,37 @@ def begin_or_resume(
     )
     store.create(study)
     return study
+
+
+def _newest(store: Store, kind: str, command: tuple[str, ...]) -> Study:
+    if unfinished := store.unfinished(kind=kind, command=command):
+        return unfinished[0]
+    for run in store.list():
+        if (run.kind, run.command) == (kind, command):
+            return store.study(run.id)
+    raise UsageError(f"no {kind} of this command was begun; start one without --resume")
+
+
+def _same(study: Study, options: StudyOptions) -> Study:
+    """`study`, when it measures what is asked for: trials of another metric say nothing about this one."""
+    if options.metric and (options.metric, options.maximize) != (study.metric, study.maximize):
+        began, asked = (Metric(one.metric, one.maximize).words for one in (study, options))
+        raise UsageError(
+            f"run {study.id} measures {began}, not {asked}; go on with the options it was begun with, "
+            "or start without --resume"
+        )
+    return study
+
+
+def _check_text(command: Sequence[str]) -> None:
+    for word in command:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"the command cannot be kept: {word[:80]!r} is not UTF-8; put the command into a script "
+                "(and if LANG=C is why, set LANG=C.UTF-8)"
+            ) from None
 
 
 def carry_out(store: Store, study: Study, options: StudyOptions) -> Outcome:
