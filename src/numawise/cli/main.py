@@ -28,9 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["run"] and not {"--help", "-h"} & set(words[1:2]):
         # Straight past click: starting a program must cost next to nothing.
         return guarded(lambda: _run(words[1:]))
-    from numawise.cli.shared.group import invoke
-
-    return guarded(lambda: invoke(words))
+    return guarded(lambda: _invoke(words))
 
 
 def _fill_standard_streams() -> None:
@@ -60,6 +58,12 @@ def _run(words: Sequence[str]) -> int:
         if hidden:
             del sys.modules["typing_extensions"]
     return run.main(words)
+
+
+def _invoke(words: Sequence[str]) -> int:
+    from numawise.cli.shared.group import invoke
+
+    return invoke(words)
 
 
 def guarded(work: Callable[[], int]) -> int:

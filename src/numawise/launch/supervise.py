@@ -48,7 +48,7 @@ def supervise(
     of its own. `started` is told each process as it starts, `look` is called now and then with the living ones. A
     process that fails stops the others: SIGTERM, and SIGKILL after `grace_s` seconds, unless `keep_going`.
     `disposable` processes (trials) leave nothing behind: what they started in the background is killed when they end,
-    and they die with us whatever kills us.
+    and they themselves die with us whatever kills us (what they had started by then does not: `leftovers`).
 
     For a process of its own, as the command line is: it adopts and reaps every child this process has, and when it
     cleans up it kills every descendant.

@@ -80,7 +80,9 @@ def metric_name(study: Study) -> str:
         return "wall time"
     if study.metric.startswith("json:"):
         return clean(study.metric[5:])
-    plain = re.match(r"[\w/ .-]*[\w/]", study.metric.replace("\\", ""))
+    # Classes such as \d and \s are no text; other escaped characters are what they stand for.
+    literal = re.sub(r"\\(\W)", r"\1", re.sub(r"\\[a-zA-Z0-9].*", "", study.metric, flags=re.DOTALL))
+    plain = re.match(r"[\w/ .-]*[\w/]", literal)
     return clean(plain.group().strip()) if plain else "metric"
 
 
