@@ -116,7 +116,7 @@ def test_an_interval_is_said_whatever_it_is(ratio: float, low: float, high: floa
         ("json:latency.p99", "latency.p99"),
         (r"tokens/s: ([0-9.]+)", "tokens/s"),
         (r"throughput = (\d+)", "throughput"),
-        (r"\d+ ms", "d"),
+        (r"\d+ ms", "metric"),
         (r"([0-9.]+) tok/s", "metric"),
     ],
 )
