@@ -79,41 +79,34 @@ def test_numactl_spellings() -> None:
     assert "interleave:" in result.stdout
 
 
-def test_a_refused_policy_walks_the_ladder() -> None:
-    refuse = [
+def run_refused(call: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """`numawise run` under a filter that answers EPERM to one system call."""
+    command = [
         sys.executable,
         str(PROGRAMS / "refuse.py"),
-        "set_mempolicy",
+        call,
         "--",
         sys.executable,
         "-m",
         "numawise",
         "run",
     ]
-    result = subprocess.run([*refuse, "--node", "0", "--", *HOLD], text=True, capture_output=True, timeout=60)
+    return subprocess.run([*command, *words], text=True, capture_output=True, timeout=60)
+
+
+def test_a_refused_policy_walks_the_ladder() -> None:
+    result = run_refused("set_mempolicy", "--node", "0", "--", *HOLD)
     assert result.returncode == 0
     assert "set_mempolicy answered EPERM" in result.stderr
     assert "memory follows by first touch" in result.stderr
     assert "--cap-add SYS_NICE" in result.stderr
-    strict = subprocess.run(
-        [*refuse, "--strict", "--node", "0", "--", "true"], text=True, capture_output=True, timeout=60
-    )
+    strict = run_refused("set_mempolicy", "--strict", "--node", "0", "--", "true")
     assert strict.returncode == 3
     assert "--strict" in strict.stderr
 
 
 def test_looking_that_is_refused_is_said_not_guessed() -> None:
-    refuse = [
-        sys.executable,
-        str(PROGRAMS / "refuse.py"),
-        "move_pages",
-        "--",
-        sys.executable,
-        "-m",
-        "numawise",
-        "run",
-    ]
-    result = subprocess.run([*refuse, "--node", "0", "--", *HOLD], text=True, capture_output=True, timeout=60)
+    result = run_refused("move_pages", "--node", "0", "--", *HOLD)
     assert result.returncode == 0
     assert "not looked at" in result.stderr
     assert "where it should be" not in result.stderr

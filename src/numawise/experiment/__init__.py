@@ -6,5 +6,5 @@
 - `trial`, `metric`, `delivered`: one run of a command, its value, and whether its placement was really there
 - `study`, `leftovers`: a whole study, gone on with after a kill
 - `records`: the values that are kept; `store`, `database`, `home`: where
-- `profiles`: a placement by name; `settings`: what else sways measurements
+- `profiles`: a placement by name
 """

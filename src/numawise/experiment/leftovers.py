@@ -41,7 +41,6 @@ def end(study_id: str) -> int:
 
 def _started_for(pid: int, study_id: str) -> bool:
     try:
-        environment = procfs.read_text(f"/proc/{pid}/environ")
-        return f"{MARK}={study_id}" in environment.split("\0") and procfs.is_alive(pid)
+        return f"{MARK}={study_id}" in procfs.read_environment(pid) and procfs.is_alive(pid)
     except (*procfs.GONE, PermissionError):  # ended, or another user's and so none of ours
         return False

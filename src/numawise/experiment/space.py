@@ -211,11 +211,7 @@ def _worker_room(topology: Topology, wish: Request, space: Space) -> int:
         return 1 << 30
     strict = wish.memory is not None and wish.memory.mode == "bind"
     nodes = wish.memory.nodes if strict and wish.memory else topology.allowed.nodes
-    room = sum(
-        node.memory_kib if node.free_kib is None else node.free_kib + (node.reclaimable_kib or 0)
-        for node in topology.nodes
-        if node.id in nodes
-    )
+    room = sum(node.available_kib for node in topology.nodes if node.id in nodes)
     return room // space.memory_per_worker_kib
 
 

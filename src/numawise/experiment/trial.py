@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from numawise.errors import NumawiseError
 from numawise.experiment.metric import Metric, NoMetricError, read_metric
 from numawise.experiment.records import Candidate, Trial
 from numawise.launch.output import Kept
 from numawise.launch.supervise import supervise
 from numawise.launch.values import LaunchEnd
 from numawise.linux.cpuset import CPUSet
+from numawise.linux.files import drop_page_cache
 from numawise.machine.topology import Topology
 from numawise.observe.proof import Proof, Watcher
 
@@ -46,7 +45,7 @@ def run_trial(
     Raises KeyboardInterrupt when somebody interrupts it, NumawiseError when it cannot be started at all.
     """
     for path in conditions.cold_files:
-        drop_page_cache(Path(path))
+        drop_page_cache(path)
     kept, watcher = Kept(), Watcher(conditions.topology)
     began = time.time()
     end = supervise(
@@ -83,19 +82,6 @@ def run_trial(
         cpus_used=CPUSet(cpu for proof in proofs for cpu in proof.cpus_used),
         notes=tuple(dict.fromkeys(step for ended in end.ends for step in ended.process.steps)),
     )
-
-
-def drop_page_cache(path: Path) -> None:
-    """Have the kernel forget its cached pages of a file (clean ones; posix_fadvise(2)). Raises NumawiseError."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise NumawiseError(f"cannot drop the page cache of {path}: {error.strerror}") from None
 
 
 def _judge(

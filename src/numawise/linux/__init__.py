@@ -5,5 +5,6 @@
 - `prctl`, `signals`: process attributes, signals as a descriptor
 - `procfs`, `pagemap`: a process's state, threads, mappings and present pages
 - `sysfs`, `nodes`, `cgroup`: text of /sys, the node of each CPU, cpusets of control groups
-- `files`: whole files or none
+- `files`: whole files or none, and their page cache
+- `settings`: what of this machine sways measurements
 """

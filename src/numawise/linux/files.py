@@ -1,4 +1,4 @@
-"""Writing a file so that a reader never sees half of it."""
+"""Whole files: written so that a reader never sees half of one, and dropped from the page cache."""
 
 from __future__ import annotations
 
@@ -35,6 +35,19 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
             raise
     except OSError as error:
         raise _explained(os.fspath(path), error) from None
+
+
+def drop_page_cache(path: str | os.PathLike[str]) -> None:
+    """Have the kernel forget its cached pages of a file (clean ones; posix_fadvise(2)). Raises NumawiseError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise NumawiseError(f"cannot drop the page cache of {os.fspath(path)}: {error.strerror}") from None
 
 
 def _explained(path: str, error: OSError) -> NumawiseError:

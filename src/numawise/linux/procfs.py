@@ -176,6 +176,11 @@ def read_mount_types(pid: int) -> dict[str, str]:
     return parse_mount_types(read_text(f"/proc/{pid}/mountinfo"))
 
 
+def read_environment(pid: int) -> list[str]:
+    """The environment a process was started with, as `NAME=VALUE` (its owner and root may read it)."""
+    return read_text(f"/proc/{pid}/environ").split("\0")
+
+
 def thread_ids(pid: int) -> list[int]:
     """The threads of a process, its main thread included, by id."""
     return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - pathlib starts slowly

@@ -60,6 +60,11 @@ class Node(msgspec.Struct, frozen=True):
     memory_side_caches: tuple[MemorySideCache, ...] = ()
     access: Access | None = None
 
+    @property
+    def available_kib(self) -> int:
+        """What can be had of its memory: free and reclaimable, or all of it where that is not known."""
+        return self.memory_kib if self.free_kib is None else self.free_kib + (self.reclaimable_kib or 0)
+
 
 class Socket(msgspec.Struct, frozen=True):
     """A processor package, with its online CPUs."""

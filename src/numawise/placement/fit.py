@@ -52,11 +52,7 @@ def check_nodes(wanted: Iterable[int], topology: Topology, *, cpus: bool, memory
 
 def check_size(placements: Sequence[Placement], size_kib: int, topology: Topology) -> None:
     """Raise UsageError, with the arithmetic, when a stated size per process cannot be held where it is asked for."""
-    available = {
-        node.id: node.memory_kib if node.free_kib is None else node.free_kib + (node.reclaimable_kib or 0)
-        for node in topology.nodes
-        if node.id in topology.allowed.nodes
-    }
+    available = {node.id: node.available_kib for node in topology.nodes if node.id in topology.allowed.nodes}
     demand: dict[tuple[int, ...], int] = {}
     for placement in placements:
         mode, nodes = placement.memory.mode, placement.memory.nodes

@@ -129,8 +129,8 @@ def begin_or_resume(
         return _same(_newest(store, kind, tuple(command)), options)
     import time
 
-    from numawise.experiment.settings import read_settings
     from numawise.experiment.store import new_id
+    from numawise.linux.settings import read_settings
 
     candidates, topology, budget = make()
     created = time.time()
