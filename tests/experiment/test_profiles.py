@@ -18,12 +18,11 @@ from numawise.experiment.profiles import (
     differences,
     list_profiles,
     load_profile,
-    machine_facts,
     save_profile,
-    topology_key,
 )
 from numawise.experiment.records import Verdict
 from numawise.linux.cpuset import CPUSet
+from numawise.machine.identity import machine_facts, topology_key
 from numawise.machine.topology import Allowed, Device, Node, Socket, Topology
 from numawise.placement.values import MemoryPolicy, Placement, Plan
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from numawise.errors import NumawiseError, SnapshotError, UsageError
-from numawise.experiment.home import home, write_file
 from numawise.experiment.records import Candidate, Outcome, Study, Trial, Verdict
 from numawise.experiment.store import Store, new_id
 from numawise.linux.cpuset import CPUSet
+from numawise.linux.home import home, write_file
 from numawise.machine.topology import Allowed, Node, Topology
 from numawise.placement.values import MemoryPolicy, Placement, Plan
 
@@ -338,7 +338,7 @@ def test_home_follows_the_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_no_home_directory_gets_a_line() -> None:
     program = (
         "import os\n"
-        "from numawise.experiment.home import home\n"
+        "from numawise.linux.home import home\n"
         "from numawise.errors import NumawiseError\n"
         "os.environ.clear(); os.setuid(54321)\n"
         "try: print(home())\nexcept NumawiseError as error: print(error)"

@@ -58,7 +58,7 @@ def command(
         click.echo(to_json(json_forms.study_json(study, trials, outcome), indent=2))
     if html_path is None and (as_json or csv_path is not None):
         return
-    from numawise.experiment.home import ensure_folder
+    from numawise.linux.home import ensure_folder
 
     page = html_path or ensure_folder(folder / "reports") / f"{study.id}.html"
     html.write(page, study, trials, outcome)

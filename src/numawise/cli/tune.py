@@ -188,7 +188,8 @@ def _narrowed(topology: Topology, nodes: tuple[int, ...] | None, cpus: CPUSet | 
 
 
 def _keep_profile(study: Study, outcome: Outcome, save: str | None) -> Outcome:
-    from numawise.experiment.profiles import Profile, machine_facts, save_profile, suggest_name, topology_key
+    from numawise.experiment.profiles import Profile, save_profile, suggest_name
+    from numawise.machine.identity import machine_facts, topology_key
 
     best = next(each for each in study.candidates if each.name == outcome.best)
     name = save or suggest_name(study.command)

@@ -5,6 +5,6 @@
 - `space`: the candidates of a machine
 - `trial`, `metric`, `delivered`: one run of a command, its value, and whether its placement was really there
 - `study`, `leftovers`: a whole study, gone on with after a kill
-- `records`: the values that are kept; `store`, `database`, `home`: where
+- `records`: the values that are kept; `store`, `database`: where
 - `profiles`: a placement by name
 """

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from numawise.errors import NumawiseError, SnapshotError
-from numawise.experiment.home import ensure_folder, file_error
+from numawise.linux.home import ensure_folder, file_error
 
 SCHEMA_VERSION = 1
 _SCHEMA = (

@@ -6,40 +6,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from numawise.errors import SnapshotError, UsageError
-from numawise.experiment.home import ensure_folder, file_error, home, write_file
 from numawise.experiment.records import Verdict
 from numawise.linux.cpuset import CPUSet
+from numawise.linux.home import ensure_folder, file_error, home, write_file
 from numawise.machine.codec import from_json, to_json
+from numawise.machine.identity import MachineFacts, NodeFacts, machine_facts
 from numawise.machine.topology import Topology
 from numawise.placement.values import Plan
 
 PROFILE_VERSION = 1
 _NAME_LIMIT = 64
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
-
-
-class NodeFacts(msgspec.Struct, frozen=True):
-    """What a placement depends on in one node. `memory_kib` is rounded up: see `machine_facts`."""
-
-    id: int
-    cpus: CPUSet
-    memory_kib: int
-
-
-class MachineFacts(msgspec.Struct, frozen=True):
-    """What must be the same for a placement to mean the same: not names, not free memory, not devices."""
-
-    architecture: str
-    nodes: tuple[NodeFacts, ...]
-    sockets: tuple[CPUSet, ...]
-    cores: tuple[CPUSet, ...]
-    """The SMT siblings of each physical core."""
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -62,30 +44,6 @@ class Profile(msgspec.Struct, frozen=True):
     study: str = ""
     numawise_version: str = ""
     version: int = PROFILE_VERSION
-
-
-def machine_facts(topology: Topology) -> MachineFacts:
-    """The facts of a machine that a placement rests on.
-
-    Memory is rounded up to an eighth of its power of two (250 GiB seen of 256 fitted counts as 256): what the
-    kernel keeps for itself differs from boot to boot, what is fitted does not.
-    """
-    return MachineFacts(
-        architecture=topology.architecture,
-        nodes=tuple(
-            NodeFacts(node.id, node.cpus, _rounded(node.memory_kib))
-            for node in sorted(topology.nodes, key=lambda node: node.id)
-        ),
-        sockets=_ordered(socket.cpus for socket in topology.sockets),
-        cores=_ordered(topology.smt_siblings),
-    )
-
-
-def topology_key(topology: Topology) -> str:
-    """16 hex digits, equal for two machines when a placement means the same on both (`machine_facts`)."""
-    import hashlib
-
-    return hashlib.sha256(to_json(machine_facts(topology))).hexdigest()[:16]
 
 
 def differences(profile: Profile, topology: Topology) -> tuple[str, ...]:
@@ -218,15 +176,6 @@ class _Version(msgspec.Struct):
 
 def _path(name: str, folder: Path | None) -> Path:
     return (folder or home() / "profiles") / f"{check_name(name)}.json"
-
-
-def _rounded(kib: int) -> int:
-    step = max(1, 1 << max(0, kib.bit_length() - 4))
-    return -(-kib // step) * step
-
-
-def _ordered(sets: Iterable[CPUSet]) -> tuple[CPUSet, ...]:
-    return tuple(sorted(sets, key=lambda cpus: (min(cpus, default=-1), len(cpus))))
 
 
 def _node_differences(node_id: int, then: NodeFacts | None, now: NodeFacts | None) -> list[str]:

@@ -26,6 +26,15 @@ class Verdict(msgspec.Struct, frozen=True):
     """For `not-delivered`: what was asked and what was seen. Otherwise why the comparison stopped."""
 
 
+class Expectation(msgspec.Struct, frozen=True):
+    """What the model expects of a candidate before it was tried."""
+
+    ratio: float
+    """Its time over the default's: below 1 is faster."""
+    sigma: float
+    """Standard deviation of the error of log(ratio)."""
+
+
 class Candidate(msgspec.Struct, frozen=True):
     """One arm: a plan, and the words a person knows it by."""
 
@@ -37,6 +46,8 @@ class Candidate(msgspec.Struct, frozen=True):
     threads: int | None = None
     smt: bool = True
     thp: str = "default"
+    expected: Expectation | None = None
+    """None when nothing was predicted for it."""
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -65,13 +76,15 @@ class Trial(msgspec.Struct, frozen=True):
     """CPUs on which threads were seen."""
     notes: tuple[str, ...] = ()
     """Steps down the permission ladder, and the like."""
+    energy_j: float | None = None
+    """Energy of all processor packages while it ran, whoever else used them, in joules; None when not known."""
 
 
 class Study(msgspec.Struct, frozen=True):
     """One tune or compare: everything needed to go on after a kill, or to judge it years later."""
 
     id: str
-    kind: Literal["tune", "compare"]
+    kind: Literal["tune", "compare", "bench"]
     command: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     default: str

@@ -17,8 +17,8 @@ import msgspec
 
 from numawise.errors import NumawiseError, SnapshotError, UsageError
 from numawise.experiment.database import connect, explained, transaction
-from numawise.experiment.home import ensure_folder, file_error, home
 from numawise.experiment.records import Outcome, Study, Trial, VerdictKind
+from numawise.linux.home import ensure_folder, file_error, home
 from numawise.machine.codec import from_json, to_json
 
 

@@ -5,6 +5,7 @@
 - `prctl`, `signals`: process attributes, signals as a descriptor
 - `procfs`, `pagemap`: a process's state, threads, mappings and present pages
 - `sysfs`, `nodes`, `cgroup`: text of /sys, the node of each CPU, cpusets of control groups
+- `home`: where numawise keeps what it learned, and how a file gets there
 - `files`: whole files or none, and their page cache
 - `settings`: what of this machine sways measurements
 """

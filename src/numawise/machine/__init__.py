@@ -1,6 +1,7 @@
 """What this machine (or one in a file) is: `read(root="/") -> Topology`, and `save`.
 
 - `topology`: the value
+- `identity`: what makes two machines the same for a placement, and the key that says so
 - `codec`: its JSON form, and that of every other value
 - `reader`: `read`, which puts together what the readers below find
 - `cpus`, `nodes`, `memory_kind`, `devices`, `allowed`: one subject each

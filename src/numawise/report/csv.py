@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from numawise.experiment.home import write_file
 from numawise.experiment.records import Candidate, Study, Trial
+from numawise.linux.home import write_file
 
 COLUMNS = (
     "study",

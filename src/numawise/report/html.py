@@ -17,9 +17,9 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from numawise.experiment.home import write_file
 from numawise.experiment.records import Candidate, Outcome, Study, Trial
 from numawise.linux.cpuset import CPUSet
+from numawise.linux.home import write_file
 from numawise.report import charts, machine_svg, words
 from numawise.report.estimates import (
     Effect,

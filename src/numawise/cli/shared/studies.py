@@ -206,7 +206,7 @@ def carry_out(store: Store, study: Study, options: StudyOptions) -> Outcome:
 
 def finish(store: Store, study: Study, outcome: Outcome, options: StudyOptions) -> None:
     """Keep the outcome, write the report and the table, print JSON or the summary."""
-    from numawise.experiment.home import ensure_folder
+    from numawise.linux.home import ensure_folder
     from numawise.report import csv, html, json_forms, terminal
 
     store.finish(study.id, outcome)
