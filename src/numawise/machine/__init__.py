@@ -8,6 +8,7 @@
 - `root`, `archive`: the tree that is read: live system, folder, or `.tar.gz`
 - `snapshot`: `save`, which writes such a `.tar.gz`
 - `saved`: `load`, for a Topology in JSON
+- `published`: machines whose figures somebody published, by name and by kind
 """
 
 from __future__ import annotations
