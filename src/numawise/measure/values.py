@@ -6,19 +6,10 @@ import msgspec
 
 from numawise.linux.cpuset import CPUSet
 from numawise.machine.identity import MachineFacts
+from numawise.measure.device_values import DeviceLink, DeviceReading
+from numawise.measure.figure import Figure
 
 MEASUREMENTS_VERSION = 1
-
-
-class Figure(msgspec.Struct, frozen=True):
-    """Repeated readings of one quantity. Its unit is that of the list it stands in: ns, or GB/s (10**9 bytes)."""
-
-    best: float
-    """The lowest latency, the highest bandwidth: what STREAM and its kin report."""
-    median: float
-    mad: float
-    """Median absolute deviation from the median."""
-    repeats: int
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -44,6 +35,8 @@ class Reading(msgspec.Struct, frozen=True):
     on_target: float | None = None
     """Share of the sampled pages that lay on `memory` when it was measured; at least 0.99, or there is no figure."""
     sampled_pages: int = 0
+    note: str = ""
+    """What to bear in mind with the figure: a buffer that caches can hold, pages of mixed sizes."""
 
 
 class LoadedPoint(msgspec.Struct, frozen=True):
@@ -83,8 +76,19 @@ class Measurements(msgspec.Struct, frozen=True):
     """GB/s of a node's cores with one thread each, and with all SMT siblings."""
     core_to_core: tuple[Reading, ...] = ()
     """ns for a cache line to go from one core to another and back, halved; `cpus` holds the two."""
+    device: tuple[DeviceReading, ...] = ()
+    """GB/s between pinned host memory and devices; a reading for each device, node with memory, and direction."""
+    links: tuple[DeviceLink, ...] = ()
+    """How each pair of devices is linked."""
     incomplete: tuple[str, ...] = ()
-    """In words, what could not be measured and why; empty when everything asked for is there."""
+    """In words, what could not be measured (or not as it should be) and why, all parts together; empty when
+    everything asked for is there."""
+    gaps: dict[str, tuple[str, ...]] = {}
+    """The same by part (`latency`, `bandwidth`, ...: the names of the lists above)."""
+    notes: dict[str, tuple[str, ...]] = {}
+    """What to know about a part, by its name: one node only, a sample of the pairs."""
+    taken: dict[str, float] = {}
+    """Unix time when each part was begun: parts measured at another time are kept together."""
     version: int = MEASUREMENTS_VERSION
 
     def latency_ns(self, cpu_node: int, memory_node: int) -> float | None:
