@@ -9,6 +9,16 @@ from numawise.machine.identity import MachineFacts
 from numawise.measure.device_values import DeviceLink, DeviceReading
 from numawise.measure.figure import Figure
 
+__all__ = [
+    "MEASUREMENTS_VERSION",
+    "DeviceLink",
+    "DeviceReading",
+    "Figure",
+    "LoadedPoint",
+    "Measurements",
+    "Reading",
+]
+
 MEASUREMENTS_VERSION = 1
 
 
