@@ -48,6 +48,12 @@ class Candidate(msgspec.Struct, frozen=True):
     thp: str = "default"
     expected: Expectation | None = None
     """None when nothing was predicted for it."""
+    arguments: tuple[str, ...] = ()
+    """Added to the end of the study's command for this arm."""
+    axis: str = ""
+    """bench: what is varied here, such as `placement` or `threads`; empty for the default."""
+    against: str = ""
+    """bench: the arm this one is judged against; empty for the default."""
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -76,8 +82,23 @@ class Trial(msgspec.Struct, frozen=True):
     """CPUs on which threads were seen."""
     notes: tuple[str, ...] = ()
     """Steps down the permission ladder, and the like."""
+    figures: dict[str, float] = {}
+    """bench: the numbers of the last JSON line the program printed, nested keys joined by dots."""
     energy_j: float | None = None
     """Energy of all processor packages while it ran, whoever else used them, in joules; None when not known."""
+
+
+class BenchDesign(msgspec.Struct, frozen=True):
+    """bench: how its arms came to be."""
+
+    suite: Literal["quick", "full"]
+    built_in: bool
+    """The built-in einsum suite, not somebody's own command."""
+    left_out: dict[str, str] = {}
+    """Arms that were not even planned, and why."""
+    seconds: float | None = None
+    """Time the trials may take in all; None: no limit but the study's number of trials."""
+    most_blocks: int = 30
 
 
 class Study(msgspec.Struct, frozen=True):
@@ -103,6 +124,7 @@ class Study(msgspec.Struct, frozen=True):
     """Files whose page cache is dropped before each trial."""
     settings: dict[str, str] = {}
     """Of the machine when the study began, for the report: kernel, frequency governor, NUMA balancing and the like."""
+    bench: BenchDesign | None = None
     version: int = 1
 
 
@@ -119,3 +141,9 @@ class Outcome(msgspec.Struct, frozen=True):
     profile: str = ""
     failed: dict[str, str] = {}
     """Candidates that left the race, and why."""
+    verdicts: dict[str, Verdict] = {}
+    """bench: each arm against the one it is judged against."""
+    left_out: dict[str, str] = {}
+    """bench: arms for which the budget held no comparison, and why."""
+    alpha_per_arm: float | None = None
+    """bench: the level of each of `verdicts`: the study's, shared out equally."""

@@ -7,6 +7,7 @@ answers, and the first question without a kept answer is where it was.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -14,6 +15,7 @@ import msgspec
 
 from numawise.errors import NumawiseError
 from numawise.experiment import leftovers
+from numawise.experiment.bench import run as bench
 from numawise.experiment.compare import Ask, compare
 from numawise.experiment.delivered import judged
 from numawise.experiment.metric import Metric, as_cost
@@ -51,6 +53,8 @@ def run_study(study: Study, store: Store, watch: Watch = lambda _: None) -> Outc
     """
     leftovers.end(study.id)
     recorder = _Recorder(study, store, watch)
+    if study.kind == "bench":
+        return bench.carry_out(study, recorder)
     return _tune(study, recorder) if study.kind == "tune" else _compare(study, recorder)
 
 
@@ -68,6 +72,7 @@ class _Recorder:
             timeout_s=study.timeout_s,
             cold_files=study.cold_files,
             env={leftovers.MARK: study.id},
+            figures=study.kind == "bench",
         )
 
     def before(self, ask: Ask) -> None:
@@ -90,12 +95,30 @@ class _Recorder:
             raise TrialFailed(trial.tail or trial.status)
         return as_cost(self._conditions.metric, trial.value)
 
+    def keep_refusal(self, candidate: Candidate, why: str) -> None:
+        """Keep a trial that the system did not let begin, so that the ones after it have their numbers."""
+        self._keep(
+            Trial(
+                number=self._ask.number,
+                candidate=candidate.name,
+                phase=self._ask.phase,
+                status="failed",
+                value=None,
+                seconds=0.0,
+                started=time.time(),
+                tail=why,
+            )
+        )
+
     def _run(self, number: int, candidate: Candidate) -> Trial:
         self._tell(candidate, None)
         trial = run_trial(number, candidate, self._ask.phase, self._conditions)
+        return self._keep(trial)
+
+    def _keep(self, trial: Trial) -> Trial:
         self._store.add_trial(self._study.id, trial)
         self.trials.append(trial)
-        self._tell(candidate, trial)
+        self._tell(next(c for c in self._study.candidates if c.name == trial.candidate), trial)
         return trial
 
     def _tell(self, candidate: Candidate, trial: Trial | None) -> None:

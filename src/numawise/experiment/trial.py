@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from numawise.experiment.figures import read_figures
 from numawise.experiment.metric import Metric, NoMetricError, read_metric
 from numawise.experiment.records import Candidate, Trial
 from numawise.launch.output import Kept
@@ -35,6 +36,8 @@ class Conditions(msgspec.Struct, frozen=True):
     """Files whose page cache is dropped before each trial, so that each reads them under its own policy."""
     env: dict[str, str] = {}
     """Added to the environment of every process."""
+    figures: bool = False
+    """Keep the numbers of the JSON line that the program printed last."""
 
 
 def run_trial(
@@ -50,7 +53,7 @@ def run_trial(
     began = time.time()
     end = supervise(
         candidate.plan,
-        conditions.command,
+        (*conditions.command, *candidate.arguments),
         conditions.topology,
         sink=kept,
         look=watcher.look,
@@ -81,6 +84,7 @@ def run_trial(
         sampled_pages=sum(proof.sampled_pages for proof in proofs),
         cpus_used=CPUSet(cpu for proof in proofs for cpu in proof.cpus_used),
         notes=tuple(dict.fromkeys(step for ended in end.ends for step in ended.process.steps)),
+        figures=read_figures(outputs) if conditions.figures else {},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import click
 import msgspec
@@ -15,7 +15,7 @@ from numawise.errors import NumawiseError, UsageError
 from numawise.experiment.metric import Metric, check_metric
 from numawise.experiment.records import Candidate, Outcome, Study
 from numawise.experiment.store import Store
-from numawise.experiment.study import Progress, run_study
+from numawise.experiment.study import Progress, Watch, run_study
 from numawise.machine.codec import to_json
 from numawise.machine.topology import Topology
 from numawise.report.words import duration_text
@@ -117,12 +117,13 @@ def begin_or_resume(
     command: Sequence[str],
     options: StudyOptions,
     make: Callable[[], tuple[tuple[Candidate, ...], Topology, int]],
+    complete: Callable[[Study], Study] = lambda study: study,
 ) -> Study:
     """The study to run: with --resume the newest of this command, else a new one that `make` lays out.
 
     One that was cut short goes before one that was not: what ended is judged and shown again, for it may have been
     killed between its last trial and its report. `make` gives the candidates (the default first), the machine and the
-    budget. Raises UsageError when there is nothing to resume.
+    budget; `complete` adds what only this kind of study has. Raises UsageError when there is nothing to resume.
     """
     _check_text(command)
     if options.resume:
@@ -136,7 +137,7 @@ def begin_or_resume(
     created = time.time()
     study = Study(
         id=new_id(created),
-        kind="tune" if kind == "tune" else "compare",
+        kind=cast('Literal["tune", "compare", "bench"]', kind),
         command=tuple(command),
         candidates=candidates,
         default=candidates[0].name,
@@ -153,6 +154,7 @@ def begin_or_resume(
         cold_files=tuple(str(Path(path).absolute()) for path in options.cold),
         settings=read_settings(),
     )
+    study = complete(study)
     store.create(study)
     return study
 
@@ -188,12 +190,20 @@ def _check_text(command: Sequence[str]) -> None:
             ) from None
 
 
-def carry_out(store: Store, study: Study, options: StudyOptions) -> Outcome:
-    """Run the study with a progress line on a terminal; on an interruption, say how to go on."""
+def carry_out(store: Store, study: Study, options: StudyOptions, watch: Watch = lambda _: None) -> Outcome:
+    """Run the study with a progress line on a terminal; on an interruption, say how to go on.
+
+    `watch` is told of every trial as well.
+    """
     line = _Line(quiet=options.quiet or not sys.stderr.isatty())
+
+    def both(progress: Progress) -> None:
+        line(progress)
+        watch(progress)
+
     with store.claim(study.id):
         try:
-            return run_study(study, store, line)
+            return run_study(study, store, both)
         except KeyboardInterrupt:
             line.end()
             kept = len(store.trials(study.id))
