@@ -3,6 +3,7 @@
 - `cpuset`: sets of CPUs and nodes, in the kernel's list and hex forms
 - `syscalls`: memory policies, page placement and migration
 - `prctl`, `signals`: process attributes, signals as a descriptor
+- `powercap`, `perf_events`: energy counters of processors, events of the performance monitor
 - `procfs`, `pagemap`: a process's state, threads, mappings and present pages
 - `sysfs`, `nodes`, `cgroup`: text of /sys, the node of each CPU, cpusets of control groups
 - `home`: where numawise keeps what it learned, and how a file gets there

@@ -1,4 +1,4 @@
-"""Raw NUMA system calls through ctypes: no libnuma, no numactl binary.
+"""Raw system calls through ctypes, of NUMA and of counting: no libnuma, no numactl binary.
 
 Numbers differ by architecture and never change on one: x86-64 from `arch/x86/entry/syscalls/syscall_64.tbl`,
 aarch64 from `include/uapi/asm-generic/unistd.h`. All functions raise OSError with the call's name in its message.
@@ -18,6 +18,7 @@ _NUMBERS = {
         "get_mempolicy": 239,
         "migrate_pages": 256,
         "move_pages": 279,
+        "perf_event_open": 298,
     },
     "aarch64": {
         "mbind": 235,
@@ -25,6 +26,7 @@ _NUMBERS = {
         "set_mempolicy": 237,
         "migrate_pages": 238,
         "move_pages": 239,
+        "perf_event_open": 241,
     },
 }
 
@@ -119,6 +121,11 @@ def migrate_pages(pid: int, source: Iterable[int], target: Iterable[int]) -> int
     old, maxnode = _node_mask(source)
     new, _ = _node_mask(target)
     return _call("migrate_pages", pid, maxnode, old, new)
+
+
+def perf_event_open(attributes: object, pid: int, cpu: int, group: int, flags: int) -> int:
+    """A descriptor that counts (perf_event_open(2)); `attributes` points to a struct perf_event_attr."""
+    return _call("perf_event_open", attributes, pid, cpu, group, flags)
 
 
 def _call(name: str, *args: object) -> int:
