@@ -42,7 +42,7 @@ def test_this_machine() -> None:
         (["--root", "/nonexistent"], "/nonexistent"),
         (["--root", "/etc/hostname"], "not a tar archive"),
         (["--svg", "/nonexistent/m.svg"], "/nonexistent/m.svg"),
-        (["--save", "/"], "not a regular file"),
+        (["--save", "/"], "EISDIR"),
         (["--wrong"], "--wrong"),
         (["extra"], "extra"),
     ],

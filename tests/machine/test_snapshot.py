@@ -113,7 +113,7 @@ def test_places_that_cannot_be_written(tmp_path: Path, target: str) -> None:
     root = machine(nodes=1).folder(tmp_path / "machine")
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UsageError, match="cannot write"):
+    with pytest.raises(UsageError, match="could not write"):
         save(tmp_path / target, root)
     assert sorted(os.listdir(tmp_path)) == ["folder", "machine", "pipe"]
 
@@ -128,7 +128,7 @@ def test_a_file_that_cannot_grow_leaves_nothing_behind(tmp_path: Path) -> None:
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, limits[1]))
     try:
-        with pytest.raises(NumawiseError, match=r"cannot write .*EFBIG"):
+        with pytest.raises(NumawiseError, match=r"could not write .*EFBIG"):
             save(target, root)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

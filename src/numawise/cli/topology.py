@@ -20,7 +20,7 @@ def command(root: str, save_to: str | None, svg_to: str | None, as_json: bool) -
     --save writes only what describes the hardware: no host name, serial number, network address, user or
     command.
     """
-    from numawise.linux.files import write_atomically
+    from numawise.linux.files import write_file
     from numawise.machine import read, save
     from numawise.machine.codec import to_json
     from numawise.report.machine_svg import draw
@@ -28,7 +28,7 @@ def command(root: str, save_to: str | None, svg_to: str | None, as_json: bool) -
 
     topology = read(root) if save_to is None else save(save_to, root)
     if svg_to is not None:
-        write_atomically(svg_to, draw(topology).encode())
+        write_file(svg_to, draw(topology).encode())
     if as_json:
         click.echo(to_json(topology, indent=2))
     else:

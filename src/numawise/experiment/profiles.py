@@ -13,7 +13,8 @@ import msgspec
 from numawise.errors import SnapshotError, UsageError
 from numawise.experiment.records import Verdict
 from numawise.linux.cpuset import CPUSet
-from numawise.linux.home import ensure_folder, file_error, home, write_file
+from numawise.linux.files import write_file
+from numawise.linux.home import ensure_folder, file_error, home
 from numawise.machine.codec import from_json, to_json
 from numawise.machine.identity import MachineFacts, NodeFacts, machine_facts
 from numawise.machine.topology import Topology

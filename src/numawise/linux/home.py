@@ -1,11 +1,9 @@
-"""Where numawise keeps what it learned on this machine, and how a file gets there whole or not at all."""
+"""Where numawise keeps what it learned on this machine."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import stat
 from pathlib import Path
 
 from numawise.errors import NumawiseError
@@ -39,30 +37,6 @@ def ensure_folder(folder: Path) -> Path:
     return folder
 
 
-def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write `data` to `path` so that a reader, a crash or a full disk meets the old file or the new one.
-
-    `mode` is what a new file gets, less the umask. A device or a pipe (`/dev/stdout`) is written to as it is.
-    Raises NumawiseError naming the path, the system's answer and what to do.
-    """
-    target = Path(os.path.realpath(path))  # a link stays a link
-    try:
-        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-            target.write_bytes(data)
-            return
-        temporary = target.with_name(f".{target.name[:200]}.{os.urandom(4).hex()}.new")
-        try:
-            _write_and_sync(temporary, data, mode)
-            temporary.replace(target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-            raise
-        _sync_folder(target.parent)
-    except OSError as error:
-        raise file_error("write", path, error) from None
-
-
 def file_error(action: str, path: Path, error: OSError) -> NumawiseError:
     """The one line for an OSError: what was tried, where, the system's answer, what to do."""
     name = errno.errorcode.get(error.errno or 0, "an error")
@@ -71,20 +45,3 @@ def file_error(action: str, path: Path, error: OSError) -> NumawiseError:
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def _write_and_sync(path: Path, data: bytes, mode: int) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 
 from numawise.linux.cpuset import format_list
-from numawise.linux.files import write_atomically
+from numawise.linux.files import write_file
 from numawise.linux.sysfs import embeds_mac_address
 from numawise.machine.allowed import asked
 from numawise.machine.reader import FACTS, FACTS_VERSION, Facts, read_tree
@@ -41,7 +41,7 @@ def save(path: str | os.PathLike[str], root: str | os.PathLike[str] = "/") -> To
     """
     recorder = _Recorder(open_root(root))
     topology = read_tree(recorder)
-    write_atomically(path, _archive(recorder, topology))
+    write_file(path, _archive(recorder, topology))
     return topology
 
 

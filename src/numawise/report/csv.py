@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from numawise.experiment.records import Candidate, Study, Trial
-from numawise.linux.home import write_file
+from numawise.linux.files import write_file
 
 COLUMNS = (
     "study",
@@ -49,7 +49,7 @@ def render(study: Study, trials: Sequence[Trial]) -> str:
 
 def write(path: Path, study: Study, trials: Sequence[Trial]) -> Path:
     """Write the table to `path`, whole or not at all. Raises NumawiseError when it cannot be written."""
-    write_file(path, render(study, trials).encode("utf-8", "replace"), mode=0o644)
+    write_file(path, render(study, trials).encode("utf-8", "replace"))
     return path
 
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from numawise.experiment.records import Candidate, Outcome, Study, Trial
 from numawise.linux.cpuset import CPUSet
-from numawise.linux.home import write_file
+from numawise.linux.files import write_file
 from numawise.report import charts, machine_svg, words
 from numawise.report.estimates import (
     Effect,
@@ -66,7 +66,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 def write(path: Path, study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> Path:
     """Render and write the page, whole or not at all. Raises NumawiseError when it cannot be written."""
-    write_file(path, render(study, trials, outcome).encode("utf-8", "replace"), mode=0o644)
+    write_file(path, render(study, trials, outcome).encode("utf-8", "replace"))
     return path
 
 
