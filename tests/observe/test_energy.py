@@ -16,6 +16,7 @@ import pytest
 from numawise.errors import NotPermittedError, UsageError
 from numawise.observe import energy
 from numawise.observe.energy import EnergyMeter
+from numawise.observe.energy_counters import MOST_WATTS
 
 NOBODY = 65534
 
@@ -115,7 +116,7 @@ def test_a_counter_of_today_needs_no_reading_between_two_looks() -> None:
     from numawise.launch.values import look_at_s
 
     gaps = [look_at_s(n + 1) - look_at_s(n) for n in range(50)]
-    assert max(gaps) < power_trees.AMD_RANGE / 1e6 / energy.MOST_WATTS
+    assert max(gaps) < power_trees.AMD_RANGE / 1e6 / MOST_WATTS
 
 
 def test_backwards_without_a_range_gives_no_figure(tmp_path: Path) -> None:
@@ -260,4 +261,4 @@ def test_this_machine_gives_a_figure_or_a_reason() -> None:
         time.sleep(0.02)
     assert (meter.energy is None) == bool(meter.why_unavailable)
     if meter.energy is not None:
-        assert 0.1 < meter.energy.package_j / meter.energy.seconds < energy.MOST_WATTS * meter.energy.packages
+        assert 0.1 < meter.energy.package_j / meter.energy.seconds < MOST_WATTS * meter.energy.packages

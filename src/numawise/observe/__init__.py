@@ -8,7 +8,7 @@
 - `frame`, `sample`: numbered lists of pages, and drawing evenly from them
 - `interval`: how far a sampled share can be off
 - `values`: what was seen; `errors`: what can stand in the way
-- `energy`: joules of the processor packages meanwhile
+- `energy`: joules of the processor packages meanwhile; `energy_counters`: who is asked for them
 - `proof`: did a launch put everything where it should be?
 """
 
