@@ -5,11 +5,9 @@
  */
 #include "kernel.h"
 
-enum { LINE = 64 };
-
 static numawise_word *link_of(void *base, size_t line)
 {
-    return (numawise_word *)(void *)((char *)base + line * LINE);
+    return (numawise_word *)(void *)((char *)base + line * NUMAWISE_LINE);
 }
 
 /* xorshift64* (Vigna, 2016): enough randomness to defeat a prefetcher, and the same ring for the same seed. */
@@ -22,12 +20,13 @@ static uint64_t next_random(uint64_t *state)
 }
 
 /* Sattolo's shuffle (1986): of all permutations exactly those that are one cycle through every line. */
-static void prepare(void *first, size_t elements, uint64_t seed)
+static void prepare(void *const *buffers, size_t elements, uint64_t seed)
 {
+    void *first = buffers[0];
     uint64_t state = seed ^ 0x9E3779B97F4A7C15u;
     state = state ? state : 1; /* the one state that xorshift never leaves */
     for (size_t line = 0; line < elements; line++) {
-        *link_of(first, line) = (uint64_t)line * LINE;
+        *link_of(first, line) = (uint64_t)line * NUMAWISE_LINE;
     }
     for (size_t line = elements - 1; line > 0; line--) {
         numawise_word *mine = link_of(first, line);
@@ -38,18 +37,18 @@ static void prepare(void *first, size_t elements, uint64_t seed)
     }
 }
 
-/* Returns the offset where the walk ended: 0 again, since a pass is one full turn. */
-static uint64_t pass(void *first, void *second, size_t elements)
+/* Returns the offset where the walk ended: 0 again after a whole pass, which is one full turn. */
+static uint64_t pass(void *const *buffers, size_t elements, uint64_t carry)
 {
-    const char *base = first;
-    uint64_t offset = 0;
-    (void)second;
+    const char *base = buffers[0];
+    uint64_t offset = carry;
     for (size_t step = 0; step < elements; step++) {
         offset = *(const numawise_word *)(const void *)(base + offset);
     }
     return offset;
 }
 
-NUMAWISE_KERNEL(chase, .summary = "dependent loads around a random ring of 64-byte lines", .pass = pass,
-                .prepare = prepare, .buffers = 1, .writes = NUMAWISE_WRITES_FIRST, .element_bytes = LINE,
-                .bytes_per_element = LINE);
+NUMAWISE_KERNEL(chase, .summary = "dependent loads around a random ring of 64-byte lines",
+                .passes = {[NUMAWISE_PORTABLE] = pass}, .prepare = prepare, .buffers = 1,
+                .writes = NUMAWISE_WRITES_FIRST, .element_bytes = NUMAWISE_LINE,
+                .bytes_per_element = NUMAWISE_LINE, .whole = 1);
