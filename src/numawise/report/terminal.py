@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -13,7 +13,14 @@ from numawise.report.estimates import effects, effects_as_measured, residency
 
 _SHOWN = 6
 _TAIL_LINES = 8
-_STYLES = {"good": "bold green", "same": "bold blue", "bad": "bold red", "open": "bold yellow", "soft": "dim"}
+_STYLES = {
+    "good": "bold green",
+    "same": "bold blue",
+    "bad": "bold red",
+    "open": "bold yellow",
+    "soft": "dim",
+    "head": "bold",
+}
 
 Line = tuple[str, str]
 """A style's name, or an empty one, and the text."""
@@ -36,8 +43,11 @@ def show(
         report: the HTML page to point to.
         file: standard output unless given; colours only when it is a terminal.
     """
-    out = file or sys.stdout
-    lines = summary(study, trials, outcome, report=report)
+    print_lines(summary(study, trials, outcome, report=report), file or sys.stdout)
+
+
+def print_lines(lines: Iterable[Line], out: TextIO) -> None:
+    """Print lines in their styles: `good`, `same`, `bad`, `open`, `soft`, `head`; plain when `out` is no terminal."""
     if not out.isatty():
         for _, text in lines:
             print(text, file=out)
