@@ -1,4 +1,4 @@
-"""What a trial is judged by: wall time, a number in the output found by a regular expression, or a JSON key."""
+"""What a trial is judged by: wall time, a number in the output (regular expression or JSON key), or joules."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from numawise.errors import NumawiseError, UsageError
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _GOES_ON = re.compile(r"[,_xX']\w*\d")
 _LEAST, _MOST = 1e-100, 1e100  # beyond these, squares and inverses leave floating point
+_OF_ENERGY = re.compile(r"energy:[a-z_-]*")  # as a regular expression it would match text without a number
+
+PACKAGE_ENERGY = "energy:package"
+"""The metric that is joules of the processor packages."""
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """What to read: `text` is empty (wall time), a regular expression, or `json:KEY`."""
+    """What to read: `text` is empty (wall time), `energy:package` (joules), a regular expression, or `json:KEY`."""
 
     text: str = ""
     maximize: bool = False
@@ -36,7 +40,14 @@ class NoMetricError(NumawiseError):
 
 def check_metric(metric: Metric) -> None:
     """Raise UsageError for a metric that can never match."""
-    if metric.text.startswith("json:"):
+    if _OF_ENERGY.fullmatch(metric.text):
+        if metric.text != PACKAGE_ENERGY:
+            raise UsageError(
+                f"--metric {metric.text}: of energy there is {PACKAGE_ENERGY}, in joules of the packages"
+            )
+        if metric.maximize:
+            raise UsageError(f"--metric {PACKAGE_ENERGY} is better when it is lower: leave out --maximize")
+    elif metric.text.startswith("json:"):
         if not metric.text.removeprefix("json:"):
             raise UsageError("--metric json:KEY needs a key, such as json:seconds")
     else:
@@ -48,12 +59,14 @@ def check_metric(metric: Metric) -> None:
         raise UsageError("--maximize needs a --metric: wall time is better when it is lower")
 
 
-def read_metric(metric: Metric, outputs: Sequence[str], seconds: float) -> float:
-    r"""The value of one trial, from the output of each of its processes.
+def read_metric(
+    metric: Metric, outputs: Sequence[str], seconds: float, energy_j: float | None = None
+) -> float:
+    r"""The value of one trial, from the output of each of its processes, its time or its energy.
 
     The last match counts. Over several processes rates (`maximize`) add up, and of costs the worst counts.
     Raises NoMetricError when a process printed none, one written so that it can be read in two ways (`1,234`), or
-    one that is not a positive number of 1e-100 to 1e100.
+    one that is not a positive number of 1e-100 to 1e100, and when the energy is asked for and not known.
 
     >>> read_metric(Metric(r"speed: (\S+)", maximize=True), ["speed: 3.5 GB/s"], 1.0)
     3.5
@@ -62,6 +75,10 @@ def read_metric(metric: Metric, outputs: Sequence[str], seconds: float) -> float
     """
     if not metric.text:
         return seconds
+    if metric.text == PACKAGE_ENERGY:
+        if energy_j is None:
+            raise NoMetricError("the energy of this trial is not known")
+        return energy_j
     values = [_from_output(metric, output) for output in outputs]
     return sum(values) if metric.maximize else max(values)
 

@@ -86,6 +86,8 @@ class Trial(msgspec.Struct, frozen=True):
     """bench: the numbers of the last JSON line the program printed, nested keys joined by dots."""
     energy_j: float | None = None
     """Energy of all processor packages while it ran, whoever else used them, in joules; None when not known."""
+    dram_j: float | None = None
+    """Energy of the memory, where it is counted apart from the packages."""
 
 
 class BenchDesign(msgspec.Struct, frozen=True):
@@ -113,7 +115,7 @@ class Study(msgspec.Struct, frozen=True):
     seed: int
     budget: int
     metric: str = ""
-    """Empty: wall time in seconds. Otherwise the regular expression or `json:KEY`."""
+    """Empty: wall time in seconds. Otherwise `energy:package`, the regular expression or `json:KEY`."""
     maximize: bool = False
     alpha: float = 0.05
     delta: float = 0.02

@@ -10,14 +10,16 @@ from typing import Literal
 import msgspec
 
 from numawise.experiment.figures import read_figures
-from numawise.experiment.metric import Metric, NoMetricError, read_metric
+from numawise.experiment.metric import PACKAGE_ENERGY, Metric, NoMetricError, read_metric
 from numawise.experiment.records import Candidate, Trial
 from numawise.launch.output import Kept
+from numawise.launch.process import Process
 from numawise.launch.supervise import supervise
 from numawise.launch.values import LaunchEnd
 from numawise.linux.cpuset import CPUSet
 from numawise.linux.files import drop_page_cache
 from numawise.machine.topology import Topology
+from numawise.observe.energy import EnergyMeter
 from numawise.observe.proof import Proof, Watcher
 
 TAIL_LINES = 12
@@ -36,6 +38,8 @@ class Conditions(msgspec.Struct, frozen=True):
     """Files whose page cache is dropped before each trial, so that each reads them under its own policy."""
     env: dict[str, str] = {}
     """Added to the environment of every process."""
+    energy_root: str = "/"
+    """Under which the energy counters are looked for."""
     figures: bool = False
     """Keep the numbers of the JSON line that the program printed last."""
 
@@ -50,25 +54,35 @@ def run_trial(
     for path in conditions.cold_files:
         drop_page_cache(path)
     kept, watcher = Kept(), Watcher(conditions.topology)
+    meter = EnergyMeter(conditions.energy_root)
+
+    def look(processes: Sequence[Process]) -> None:
+        meter.poll()  # in time, so that no counter goes round unseen
+        watcher.look(processes)
+
     began = time.time()
-    end = supervise(
-        candidate.plan,
-        (*conditions.command, *candidate.arguments),
-        conditions.topology,
-        sink=kept,
-        look=watcher.look,
-        timeout_s=conditions.timeout_s,
-        grace_s=2.0,
-        env={**os.environ, **conditions.env},
-        disposable=True,
-    )
+    with meter:
+        end = supervise(
+            candidate.plan,
+            (*conditions.command, *candidate.arguments),
+            conditions.topology,
+            sink=kept,
+            look=look,
+            timeout_s=conditions.timeout_s,
+            grace_s=2.0,
+            env={**os.environ, **conditions.env},
+            disposable=True,
+        )
     if end.interrupted is not None:
         raise KeyboardInterrupt
     ranks = [placement.rank for placement in candidate.plan.placements]
     outputs = [kept.text(rank, 1) + "\n" + kept.text(rank, 2) for rank in ranks]
     seconds = max(ended.seconds for ended in end.ends)
-    status, value, why = _judge(end, outputs, conditions, seconds)
+    status, value, why = _judge(end, outputs, conditions, seconds, meter)
     proofs = tuple(watcher.proofs.values())
+    steps = [step for ended in end.ends for step in ended.process.steps]
+    if meter.source is not None and meter.energy is None:  # where there is no counter, the study says so once
+        steps.append(f"energy not known: {meter.why_unavailable}")
     return Trial(
         number=number,
         candidate=candidate.name,
@@ -83,13 +97,15 @@ def run_trial(
         on_target=_on_target(proofs),
         sampled_pages=sum(proof.sampled_pages for proof in proofs),
         cpus_used=CPUSet(cpu for proof in proofs for cpu in proof.cpus_used),
-        notes=tuple(dict.fromkeys(step for ended in end.ends for step in ended.process.steps)),
-        figures=read_figures(outputs) if conditions.figures else {},
+        notes=tuple(dict.fromkeys(steps)),
+        energy_j=meter.energy.package_j if meter.energy else None,
+        dram_j=meter.energy.dram_j if meter.energy else None,
+        figures=_figures(outputs, proofs) if conditions.figures else {},
     )
 
 
 def _judge(
-    end: LaunchEnd, outputs: Sequence[str], conditions: Conditions, seconds: float
+    end: LaunchEnd, outputs: Sequence[str], conditions: Conditions, seconds: float, meter: EnergyMeter
 ) -> tuple[Literal["ok", "failed", "no-metric", "timeout"], float | None, str]:
     lines = [line for text in outputs for line in text.rstrip().splitlines()[-TAIL_LINES:]]
     last = "\n".join(
@@ -100,9 +116,17 @@ def _judge(
     if end.exit_code:
         return "failed", None, f"exit code {end.exit_code}\n{last}"
     try:
-        return "ok", read_metric(conditions.metric, outputs, seconds), ""
+        energy_j = meter.energy.package_j if meter.energy else None
+        return "ok", read_metric(conditions.metric, outputs, seconds, energy_j), ""
     except NoMetricError as error:
-        return "no-metric", None, f"{error}\n{last}"
+        why = f": {meter.why_unavailable}" if conditions.metric.text == PACKAGE_ENERGY else ""
+        return "no-metric", None, f"{error}{why}\n{last}"
+
+
+def _figures(outputs: Sequence[str], proofs: Sequence[Proof]) -> dict[str, float]:
+    """What the program said of itself, and the most memory that it was seen to hold."""
+    held = sum(proof.anonymous_kib for proof in proofs) / 1024
+    return {**read_figures(outputs), **({"held_mib": held} if held else {})}
 
 
 def _pooled(proofs: Sequence[Proof]) -> dict[int, float]:

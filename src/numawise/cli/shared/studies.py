@@ -12,7 +12,7 @@ import msgspec
 
 from numawise.cli.shared.options import json_option
 from numawise.errors import NumawiseError, UsageError
-from numawise.experiment.metric import Metric, check_metric
+from numawise.experiment.metric import PACKAGE_ENERGY, Metric, check_metric
 from numawise.experiment.records import Candidate, Outcome, Study
 from numawise.experiment.store import Store
 from numawise.experiment.study import Progress, Watch, run_study
@@ -96,8 +96,8 @@ def study_options(function: F) -> F:
         click.option(
             "--metric",
             default="",
-            metavar="REGEX|json:KEY",
-            help="A number in the output (first group, last match) instead of wall time.",
+            metavar="REGEX|json:KEY|energy:package",
+            help="A number in the output (first group, last match), or joules, instead of wall time.",
         ),
     ):
         function = option(function)
@@ -105,9 +105,13 @@ def study_options(function: F) -> F:
 
 
 def take_study_options(given: dict[str, Any]) -> StudyOptions:
-    """Remove the shared options from a command's keyword arguments. Raises UsageError for a metric that cannot be."""
+    """Remove the shared options from a command's keyword arguments. Raises UsageError for a metric that cannot be.
+
+    NotPermittedError for the energy where its counters are not to be read.
+    """
     options = StudyOptions(**{name: given.pop(name) for name in StudyOptions.__struct_fields__})
     check_metric(Metric(options.metric, options.maximize))
+    _check_energy(options.metric)
     return options
 
 
@@ -132,6 +136,7 @@ def begin_or_resume(
 
     from numawise.experiment.store import new_id
     from numawise.linux.settings import read_settings
+    from numawise.observe import energy
 
     candidates, topology, budget = make()
     created = time.time()
@@ -152,15 +157,24 @@ def begin_or_resume(
         numawise_version=_version(),
         timeout_s=options.timeout,
         cold_files=tuple(str(Path(path).absolute()) for path in options.cold),
-        settings=read_settings(),
+        settings={**read_settings(), "energy": energy.note()},
     )
     study = complete(study)
     store.create(study)
     return study
 
 
+def _check_energy(metric: str) -> None:
+    """Raise unless what `metric` asks for can be counted here: now, and not after an hour of trials."""
+    if metric == PACKAGE_ENERGY:
+        from numawise.observe import energy
+
+        energy.require()
+
+
 def _newest(store: Store, kind: str, command: tuple[str, ...]) -> Study:
     if unfinished := store.unfinished(kind=kind, command=command):
+        _check_energy(unfinished[0].metric)
         return unfinished[0]
     for run in store.list():
         if (run.kind, run.command) == (kind, command):
