@@ -16,7 +16,7 @@ KEYS = {
     *("hidden", "intermediate", "experts", "top"),
     *("weights_mib", "tokens", "workers", "threads", "repeats", "seconds", "seconds_min", "seconds_max"),
     *("setup_seconds", "tokens_per_s", "gflops", "gb_per_s", "read_gb_per_s", "share_of_read", "checksum"),
-    "operations",
+    *("operations", "computing_threads"),
 }  # fmt: skip
 
 
@@ -187,3 +187,9 @@ def test_torch_does_the_same_work() -> None:
     assert {r["threads"] for r in runs} == {2}
     done = run("--engine", "torch", "--method", "optimized")
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
+def test_the_limit_is_that_of_the_threads_that_compute() -> None:
+    plain = result("--threads", "2")
+    assert (plain["threads"], plain["computing_threads"]) == (2, 1), "np.einsum is a loop on one thread"
+    assert result("--threads", "2", "--method", "chosen")["computing_threads"] == 2

@@ -121,7 +121,7 @@ def _measure(options: argparse.Namespace, layer: Layer, tokens: range, meet: Mee
     limit, note = None, ""
     if options.limit:
         try:
-            limit = read_limit(engine.block, engine.threads(), _LIMIT_SECONDS)
+            limit = read_limit(engine.block, engine.computing_threads(), _LIMIT_SECONDS)
         except NumawiseError as error:
             note = f"no read bandwidth to compare with: {error}"
     return Measured(
@@ -129,6 +129,7 @@ def _measure(options: argparse.Namespace, layer: Layer, tokens: range, meet: Mee
         passes=tuple(passes),
         costs=costs(layer, len(tokens), pairs=pairs, experts=experts, itemsize=_ITEMSIZE[options.dtype]),
         threads=engine.threads(),
+        computing_threads=engine.computing_threads(),
         checksum=checksum,
         setup_seconds=setup_seconds,
         read_gb_per_s=limit,

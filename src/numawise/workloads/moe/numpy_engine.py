@@ -79,6 +79,10 @@ class NumPyEngine:
         cpus = len(os.sched_getaffinity(0))
         return min(int(told), cpus) if told.isdigit() and int(told) else cpus
 
+    def computing_threads(self) -> int:
+        """Threads that compute, whatever was told: plain np.einsum is a loop in C on one."""
+        return 1 if self.method == "einsum" else self.threads()
+
     @staticmethod
     def checksum(output: Array) -> float:
         """Sum of magnitudes: the same for the same layer, tokens and seed, up to rounding."""

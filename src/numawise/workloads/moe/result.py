@@ -18,6 +18,9 @@ class Measured(msgspec.Struct, frozen=True):
     passes: tuple[Pass, ...]
     costs: dict[str, Cost]
     threads: int
+    """That it was told, or took by itself."""
+    computing_threads: int
+    """That an operation is computed with, and that the read bandwidth was measured with."""
     checksum: float
     setup_seconds: float
     read_gb_per_s: float | None = None
@@ -69,11 +72,13 @@ class Result(msgspec.Struct, frozen=True):
     gb_per_s: float
     """10**9 bytes a second, each array counted once a pass."""
     read_gb_per_s: float | None
-    """What the same threads read from the same weights doing nothing else; null with --no-limit."""
+    """What the threads that compute read from the same weights doing nothing else; null with --no-limit."""
     share_of_read: float | None
     """gb_per_s / read_gb_per_s. Over 1 when caches hold part of the weights between operations."""
     checksum: float
     operations: tuple[Operation, ...]
+    computing_threads: int
+    """Of each worker: fewer than `threads` where the method uses only one."""
 
 
 def together(measured: Sequence[Measured], about: dict[str, object]) -> Result:
@@ -101,6 +106,7 @@ def together(measured: Sequence[Measured], about: dict[str, object]) -> Result:
         "share_of_read": moved / slowest / 1e9 / limit if limit else None,
         "checksum": sum(m.checksum for m in measured),
         "operations": tuple(_operation(name, measured) for name in OPERATIONS),
+        "computing_threads": measured[0].computing_threads,
     }
     return msgspec.convert(fields, Result)
 
@@ -126,7 +132,8 @@ def table(result: Result, notes: Sequence[str]) -> str:
     if result.read_gb_per_s is not None:
         lines += [
             "",
-            f"these threads read these weights at {result.read_gb_per_s:.1f} GB/s, doing nothing else",
+            f"{result.workers * result.computing_threads} thread(s), those that compute, read these weights at "
+            f"{result.read_gb_per_s:.1f} GB/s, doing nothing else",
         ]
     return "\n".join([*lines, *notes])
 

@@ -68,6 +68,10 @@ class TorchEngine:
         """Threads PyTorch computes one operation with."""
         return int(torch.get_num_threads())
 
+    def computing_threads(self) -> int:
+        """Threads that compute: all of them."""
+        return self.threads()
+
     @staticmethod
     def checksum(output: Tensor) -> float:
         """Sum of magnitudes: the same for the same layer, tokens and seed, up to rounding."""
