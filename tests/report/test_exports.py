@@ -55,7 +55,12 @@ def test_what_is_not_bounded_is_null_in_json() -> None:
     verdict = Verdict("not-delivered", math.nan, 0.0, math.inf, 0, "asked node 1, saw node 0")
     form = json_forms.compare_json(study, trials[:1], msgspec.structs.replace(outcome, verdict=verdict))
     assert (form["ratio"], form["low"], form["high"]) == (None, 0.0, None)
-    assert form["arms"][0] == {"name": "--node 0", "median": None, "residency": {}}
+    assert form["arms"][0] == {
+        "name": "--node 0",
+        "median": None,
+        "energy_j": None,
+        "residency": {},
+    }
     json.dumps(form, allow_nan=False)
 
 

@@ -2,6 +2,7 @@
 
 - `words`: verdicts and placements in words, for terminal and page alike
 - `terminal`, `html` (with `templates/`), `csv`, `json_forms`: one file a form
+- `energy`: joules beside the times, or why not
 - `estimates`, `charts`: what the charts show, and the charts as SVG
 - `machine_text`, `machine_svg` (with `machine_boxes`, `svg_layout`): the machine in words and drawn
 """

@@ -31,9 +31,12 @@ COLUMNS = (
     "notes",
     "tail",
     "on_target",
+    "dram_j",
+    "energy_j",
 )
 """`residency` reads `0:0.75 1:0.25` (node:share), `on_target` is the share of pages that are where the
-placement wants them, `started` is Unix time; empty means not known."""
+placement wants them, `started` is Unix time, `energy_j` joules of all packages, `dram_j` of their memory; empty means
+not known."""
 
 
 def render(study: Study, trials: Sequence[Trial]) -> str:
@@ -75,6 +78,8 @@ def _row(study: Study, trial: Trial, candidate: Candidate | None) -> list[object
         "; ".join(trial.notes),
         trial.tail.replace("\0", ""),
         _known(trial.on_target),
+        _known(trial.dram_j),
+        _known(trial.energy_j),
     ]
 
 

@@ -1,26 +1,19 @@
-"""One page about one study: a single file that opens anywhere, offline, with or without JavaScript.
-
-Everything a command printed or a person named passes `clean` and is escaped by the template; the page forbids
-every outside resource and every script but its own by a content security policy.
-"""
+"""One page about one study (`page` says what every page is)."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import msgspec
 from markupsafe import Markup
 
 from numawise.experiment.records import Candidate, Outcome, Study, Trial
 from numawise.linux.cpuset import CPUSet
 from numawise.linux.files import write_file
-from numawise.report import charts, machine_svg, words
+from numawise.report import charts, energy, machine_svg, words
 from numawise.report.estimates import (
     Effect,
     arms,
@@ -30,8 +23,8 @@ from numawise.report.estimates import (
     pairs_as_measured,
     residency,
 )
+from numawise.report.page import render_page, svg
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN = 16
 """Rows of a table before the rest is folded away."""
 
@@ -72,21 +65,7 @@ def write(path: Path, study: Study, trials: Sequence[Trial], outcome: Outcome | 
 
 def render(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> str:
     """The page of a study; `outcome` is None while it is not finished."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
-    script = (_TEMPLATES / "page.js").read_text("utf-8").strip()
-    return environment.get_template("report.html.j2").render(
-        script=Markup(script),  # noqa: S704 - our own file
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        style=Markup((_TEMPLATES / "page.css").read_text("utf-8")),  # noqa: S704 - our own file
-        **_content(study, trials, outcome),
-    )
+    return render_page("report.html.j2", **_content(study, trials, outcome))
 
 
 def _content(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> dict[str, Any]:
@@ -99,6 +78,8 @@ def _content(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> 
     chosen = best is not None and (best.name != study.default or study.kind == "compare")
     chosen = chosen and outcome is not None and words.decided(outcome)
     return {
+        "kind": study.kind,
+        "version": study.numawise_version,
         "study": study,
         "outcome": outcome,
         "trials": trials,
@@ -110,17 +91,18 @@ def _content(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> 
         "best": best,
         "best_placement": words.placement_text(best) if best else "",
         "tiles": _tiles(study, trials, outcome),
-        "machine": _svg(machine_svg.draw(study.topology, highlight=_highlight(best if chosen else None))),
+        "machine": svg(machine_svg.draw(study.topology, highlight=_highlight(best if chosen else None))),
         "facts": _facts(study),
         "rows": rows[:_SHOWN],
         "more_rows": rows[_SHOWN:],
         "not_run": len(study.candidates) - len(rows),
-        "axis": _svg(charts.ratio_axis(charts.ratio_scale(found, study.delta))),
-        "keys": {role: _svg(charts.legend_mark(role)) for role in ("default", "best", "other", "failed")},
+        "axis": svg(charts.ratio_axis(charts.ratio_scale(found, study.delta))),
+        "keys": {role: svg(charts.legend_mark(role)) for role in ("default", "best", "other", "failed")},
         "met": met,
         "pairs": found_pairs,
-        "pair_chart": _svg(charts.pair_chart(found_pairs, study.delta)) if found_pairs else "",
-        "trial_chart": _svg(charts.trial_chart(study, trials, outcome)),
+        "pair_chart": svg(charts.pair_chart(found_pairs, study.delta)) if found_pairs else "",
+        "trial_chart": svg(charts.trial_chart(study, trials, outcome)),
+        "energy": _energy(study, trials),
         "has_finals": any(trial.phase == "final" for trial in trials),
         "metric": words.metric_text(study),
         "metric_name": words.metric_name(study),
@@ -163,14 +145,14 @@ def _row(
         name=effect.name,
         role=role,
         badges=tuple(badges),
-        chart=_svg(charts.whisker(effect, scale, study.delta, role)),
+        chart=svg(charts.whisker(effect, scale, study.delta, role)),
         change="failed" if effect.ratio is None else _relative(effect.ratio),
         interval="" if None in bounds else f"{_relative(bounds[0] or 1)} to {_relative(bounds[1] or 1)}",
         median="" if effect.median is None else words.value_text(effect.median, study),
         runs=effect.runs,
         failures=effect.failures,
         placement=words.placement_text(candidate),
-        shares=_svg(charts.shares(seen)),
+        shares=svg(charts.shares(seen)),
         shares_text=", ".join(f"node {node} {share:.0%}" for node, share in seen.items()) or "not looked at",
         on_target=_on_target(own),
         cpus_seen=str(CPUSet(cpu for trial in own for cpu in trial.cpus_used)) or "not looked at",
@@ -189,6 +171,20 @@ def _tiles(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> li
     if outcome:
         tiles.append((str(outcome.verdict.pairs), "fresh pairs" if study.kind == "tune" else "pairs"))
     return tiles
+
+
+def _energy(study: Study, trials: Sequence[Trial]) -> dict[str, Any]:
+    """The table of joules; empty where they are not known, for which the machine's facts give the reason."""
+    found = energy.arm_energies(study, trials)
+    rows = [
+        (arm.name, *(cell.replace("-", "\N{MINUS SIGN}") for cell in energy.cells(arm, found)))
+        for arm in found
+    ]
+    return (
+        {"caption": energy.caption(study), "header": energy.header(study, found), "rows": rows}
+        if rows
+        else {}
+    )
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:
@@ -239,12 +235,3 @@ def _on_target(trials: Sequence[Trial]) -> str:
 
 def _relative(ratio: float) -> str:
     return words.relative(ratio).replace("-", "\N{MINUS SIGN}")
-
-
-def _svg(text: str) -> Markup:
-    # Made by charts and machine_svg, which escape what they are given but keep characters HTML cannot hold.
-    return Markup(words.without_controls(text))  # noqa: S704
-
-
-def _finalize(value: object) -> object:
-    return words.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,7 +1,8 @@
 """What `tune --json` and `compare --json` print: the forms that scripts may rely on.
 
-    compare: {"verdict", "ratio", "low", "high", "pairs", "arms": [{"name", "median", "residency"}, ...]}
-    tune:    {"best": {placement}, "verdict": {as compare}, "trials", "candidates", "profile"}
+    compare: {"verdict", "ratio", "low", "high", "pairs", "arms": [{"name", "median", "residency", "energy_j"}, ...],
+              "energy": {"source", "unavailable", "arms"}}
+    tune:    {"best": {placement}, "verdict": {as compare}, "trials", "candidates", "profile", "energy": {as compare}}
 
 Fields may be added, never taken away. A number that is not known or not bounded is null.
 """
@@ -17,6 +18,7 @@ import msgspec
 
 from numawise.experiment.records import Outcome, Study, Trial, Verdict
 from numawise.machine.codec import to_json
+from numawise.report.energy import energy_json
 from numawise.report.estimates import measured, residency
 
 _EDGE = 1e300  # beyond lies only what stands for infinity
@@ -35,6 +37,7 @@ def tune_json(study: Study, trials: Sequence[Trial], outcome: Outcome) -> dict[s
         "profile": outcome.profile,
         "winner": outcome.winner,
         "failed": dict(outcome.failed),
+        "energy": energy_json(study, trials),
         "study": study.id,
         "history": [_plain(trial) for trial in trials],
     }
@@ -46,6 +49,7 @@ def compare_json(study: Study, trials: Sequence[Trial], outcome: Outcome) -> dic
     return {
         **_verdict(outcome.verdict, names, trials, study),
         "failed": dict(outcome.failed),
+        "energy": energy_json(study, trials),
         "study": study.id,
         "history": [_plain(trial) for trial in trials],
     }
@@ -79,9 +83,11 @@ def _verdict(verdict: Verdict, arms: Sequence[str], trials: Sequence[Trial], stu
 
 def _arm(name: str, trials: Sequence[Trial]) -> dict[str, Any]:
     values = [trial.value for trial in measured(trials) if trial.value is not None]
+    energy_j = [trial.energy_j for trial in measured(trials) if trial.energy_j is not None]
     return {
         "name": name,
         "median": statistics.median(values) if values else None,
+        "energy_j": statistics.median(energy_j) if energy_j else None,
         "residency": {str(node): round(share, 4) for node, share in residency(trials).items()},
     }
 

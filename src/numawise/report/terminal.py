@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from numawise.experiment.records import Outcome, Study, Trial
-from numawise.report import words
+from numawise.report import energy, words
 from numawise.report.estimates import effects, effects_as_measured, residency
 
 _SHOWN = 6
@@ -71,6 +71,7 @@ def summary(
         yield say.tone, say.figure
     yield "", say.detail
     yield from _table(study, trials, outcome)
+    yield from _energy(study, trials, outcome)
     yield from _failures(study, trials, outcome)
     for note in sorted({note for trial in trials for note in trial.notes}):
         yield "soft", f"step down: {words.clean(note)}"
@@ -112,6 +113,25 @@ def _table(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> It
         yield "soft" if row is header else "", "  ".join([*cells, row[4]]).rstrip()
     if len(found) > len(shown):
         yield "soft", f"and {len(found) - len(shown)} more; intervals here explore, the verdict is above"
+
+
+def _energy(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> Iterator[Line]:
+    if why := energy.why_unavailable(study, trials):
+        yield "soft", f"energy: unavailable: {words.clean(why)}"
+        return
+    found = energy.arm_energies(study, trials)
+    kept = {study.default} | ({outcome.best, outcome.winner} if outcome else set())
+    shown = [arm for i, arm in enumerate(found) if i < _SHOWN or arm.name in kept]
+    if not shown:
+        return
+    rows = [("", *energy.header(study, shown))]
+    rows += [(words.clean(arm.name), *energy.cells(arm, shown)) for arm in shown]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    yield "", ""
+    yield "soft", words.clean(energy.caption(study))
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "soft" if row is rows[0] else "", "  ".join(cells).rstrip()
 
 
 def _failures(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> Iterator[Line]:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from numawise.errors import UsageError
+from numawise.experiment.metric import PACKAGE_ENERGY
 from numawise.experiment.records import Candidate, Outcome, Study, Trial, Verdict
 from numawise.linux.cpuset import format_list
 from numawise.placement.fill import fill
@@ -78,6 +79,8 @@ def metric_name(study: Study) -> str:
     r"""What was measured, by a short name: a key, or the plain text that a regular expression begins with."""
     if not study.metric:
         return "wall time"
+    if study.metric == PACKAGE_ENERGY:
+        return "package energy"
     if study.metric.startswith("json:"):
         return clean(study.metric[5:])
     # Classes such as \d and \s are no text; other escaped characters are what they stand for.
@@ -110,9 +113,10 @@ def relative(ratio: float) -> str:
 
 
 def value_text(value: float, study: Study) -> str:
-    """A measured value with its unit: seconds when wall time was measured, else the metric's own."""
+    """A measured value with its unit: seconds of wall time, joules of energy, else the metric's own."""
     text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
-    return text if study.metric else f"{text} s"
+    unit = {"": " s", PACKAGE_ENERGY: " J"}.get(study.metric, "")
+    return text + unit
 
 
 def metric_text(study: Study) -> str:

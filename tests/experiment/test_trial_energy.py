@@ -1,0 +1,220 @@
+"""Joules of a trial: from counters that a real process counts up, lost half-way, refused, or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import power_trees
+import pytest
+
+from numawise.errors import UsageError
+from numawise.experiment.metric import PACKAGE_ENERGY, Metric, NoMetricError, check_metric, read_metric
+from numawise.experiment.records import Trial
+from numawise.machine.codec import from_json
+
+WATTS = 100.0
+
+
+@contextmanager
+def counting(folder: Path, watts: float = WATTS) -> Iterator[None]:
+    process = power_trees.running(folder, watts)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_what_cannot_be_meant_of_energy() -> None:
+    for text, maximize, answer in (
+        ("energy:package", True, "leave out --maximize"),
+        ("energy:dram", False, "of energy there is energy:package"),
+        ("energy:", False, "of energy there is energy:package"),
+    ):
+        with pytest.raises(UsageError, match=answer):
+            check_metric(Metric(text, maximize))
+
+
+def test_a_program_that_prints_its_own_energy_is_still_read() -> None:
+    own = Metric(r"energy: (\S+)")
+    check_metric(own)
+    assert read_metric(own, ["energy: 12.5 J"], 1.0, 99.0) == 12.5
+    check_metric(Metric(PACKAGE_ENERGY))
+    with pytest.raises(NoMetricError):
+        read_metric(Metric(PACKAGE_ENERGY), ["energy: 12.5 J"], 1.0, None)
+
+
+# A launch adopts and reaps every child of its process, so each is made in a process of its own.
+_TRIAL = """
+import sys
+from numawise.experiment.metric import Metric
+from numawise.experiment.records import Candidate
+from numawise.experiment.trial import Conditions, run_trial
+from numawise.linux.cpuset import CPUSet
+from numawise.machine import read
+from numawise.machine.codec import to_json
+from numawise.placement.values import MemoryPolicy, Placement, Plan
+root, command, metric = sys.argv[1:]
+topology = read("/")
+placement = Placement(rank=0, cpus=CPUSet(topology.allowed.cpus), memory=MemoryPolicy("default"))
+conditions = Conditions(("sh", "-c", command), Metric(metric), topology, energy_root=root)
+trial = run_trial(0, Candidate("default", Plan((placement,))), "pair", conditions)
+print(to_json(trial).decode())
+"""
+
+
+def trial(root: Path, command: str, metric: str = "") -> Trial:
+    done = subprocess.run(
+        [sys.executable, "-c", _TRIAL, str(root), command, metric], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return from_json(done.stdout, Trial, source="a trial")
+
+
+def test_a_trial_has_the_joules_of_its_time(tmp_path: Path) -> None:
+    folder = power_trees.powercap(tmp_path, power_trees.INTEL_TWO_SOCKETS)
+    with counting(folder):
+        seen = trial(tmp_path, "sleep 0.4")
+    assert seen.status == "ok"
+    assert seen.energy_j == pytest.approx(2 * WATTS * seen.seconds, rel=0.2)
+    assert seen.dram_j == pytest.approx(seen.energy_j, rel=0.1)
+    assert seen.notes == ()
+
+
+def test_a_trial_can_be_judged_by_its_joules(tmp_path: Path) -> None:
+    folder = power_trees.powercap(tmp_path, power_trees.AMD)
+    with counting(folder):
+        seen = trial(tmp_path, "sleep 0.1", PACKAGE_ENERGY)
+    assert seen.status == "ok"
+    assert seen.value == seen.energy_j
+
+
+def test_where_there_is_no_counter_a_trial_says_nothing(tmp_path: Path) -> None:
+    seen = trial(tmp_path, "true")
+    assert (seen.status, seen.energy_j, seen.dram_j, seen.notes) == ("ok", None, None, ())
+
+
+def test_counters_that_vanish_half_way_leave_a_note_and_the_time(tmp_path: Path) -> None:
+    folder = power_trees.powercap(tmp_path, power_trees.AMD)
+    seen = trial(tmp_path, f"sleep 0.1; rm -r {folder}/intel-rapl:1; sleep 0.2")
+    assert (seen.status, seen.energy_j) == ("ok", None)
+    assert seen.value is not None
+    (note,) = seen.notes
+    assert note.startswith("energy not known: /sys/class/powercap/intel-rapl:1/energy_uj answered ENOENT")
+
+
+def test_judged_by_joules_that_got_lost_a_trial_fails_with_the_reason(tmp_path: Path) -> None:
+    power_trees.powercap(tmp_path, power_trees.AMD)
+    seen = trial(tmp_path, "true", PACKAGE_ENERGY)
+    assert (seen.status, seen.value) == ("no-metric", None)
+    assert "package-0's counter did not move" in seen.tail
+
+
+def numawise(home: Path, *words: str, around: str = "") -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "numawise", *words]
+    if around:
+        argv = ["unshare", "-m", "sh", "-c", around + '\nexec "$@"', "sh", *argv]
+    env = {**os.environ, "NUMAWISE_HOME": str(home)}
+    tests = Path(__file__).parents[1]
+    return subprocess.run(argv, env=env, text=True, capture_output=True, timeout=120, cwd=tests)
+
+
+HERE = Path("/sys/class/powercap"), Path("/sys/bus/event_source/devices/power")
+bare = pytest.mark.skipif(any(path.exists() for path in HERE), reason="this machine has energy counters")
+
+
+@bare
+def test_on_a_machine_without_counters_the_reason_is_said_once(tmp_path: Path) -> None:
+    words = ("compare", "--arm", "--cpus 0", "--max-pairs", "6", "--html", str(tmp_path / "page.html"))
+    done = numawise(tmp_path, *words, "--", "true")
+    assert done.stdout.count("energy: unavailable: the kernel shows no /sys/class/powercap (ENOENT)") == 1
+    assert (tmp_path / "page.html").read_text().count("no /sys/class/powercap") == 1
+    done = numawise(tmp_path, "report", "--json")
+    form = json.loads(done.stdout)
+    assert form["energy"]["source"] is None
+    assert "no /sys/class/powercap" in form["energy"]["unavailable"]
+    assert [arm["energy_j"] for arm in form["arms"]] == [None, None]
+    assert done.stdout.count("no /sys/class/powercap") == 1
+
+
+@bare
+@pytest.mark.parametrize("words", [("tune",), ("compare", "--arm", "--cpus 0")])
+def test_joules_that_cannot_be_counted_are_refused_before_any_trial(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    ran = tmp_path / "ran"
+    done = numawise(tmp_path, *words, "--metric", PACKAGE_ENERGY, "--", "touch", str(ran))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "energy cannot be measured here: the kernel shows no /sys/class/powercap" in done.stderr
+    assert not ran.exists()
+
+
+# A machine with counters: a file system of our own over /sys/class, and a process that counts where the program is. It
+# is no child of numawise, which at a trial's end kills all that descends from it.
+_MACHINE = """
+mount -t tmpfs none /sys/class && cp -r {tree}/sys/class/powercap /sys/class/ || exit 99
+({python} {tree}/machine.py $$ >/dev/null 2>&1 &)
+until test -e {tree}/counting; do sleep 0.01; done
+"""
+_COUNTER = """
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import power_trees
+tree, folder, used, last = Path({tree!r}), Path("/sys/class/powercap"), 0.0, time.monotonic()
+while os.path.exists("/proc/" + sys.argv[1]):
+    now = time.monotonic()
+    used += (now - last) * (40 if (tree / "frugal").exists() else 80)
+    last = now
+    for zone in ("intel-rapl:0", "intel-rapl:1"):
+        power_trees.count(folder, zone, 1_000_000 + int(used * 1e6))
+    (tree / "counting").touch()
+    time.sleep(0.002)
+"""
+
+
+@pytest.fixture
+def counters(tmp_path: Path) -> str:
+    power_trees.powercap(tmp_path, power_trees.AMD)
+    probe = ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/sys/class"]
+    if not shutil.which("unshare") or subprocess.run(probe, capture_output=True).returncode:
+        pytest.skip("no mount namespace of our own here")
+    code = _COUNTER.format(tests=str(Path(power_trees.__file__).parent), tree=str(tmp_path))
+    (tmp_path / "machine.py").write_text(code)
+    return _MACHINE.format(tree=tmp_path, python=sys.executable)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two arms need two CPUs")
+def test_compare_shows_joules_beside_the_times_and_can_judge_by_them(tmp_path: Path, counters: str) -> None:
+    flag = tmp_path / "frugal"  # the second arm draws half the power and takes the same time
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    script = f'case "$(taskset -cp $$)" in *" {second}") touch {flag};; *) rm -f {flag};; esac; sleep 0.1'
+    words = ("compare", "--arm", f"--cpus {first}", "--arm", f"--cpus {second}", "--max-pairs", "8")
+    csv = tmp_path / "trials.csv"
+    by_energy = ("--metric", PACKAGE_ENERGY, "--json", "--csv", str(csv))
+    done = numawise(tmp_path, *words, *by_energy, "--", "sh", "-c", script, around=counters)
+    assert done.stderr == ""
+    form = json.loads(done.stdout)
+    assert form["verdict"] == "better"
+    assert form["ratio"] == pytest.approx(0.5, rel=0.3)
+    energy = form["energy"]
+    assert (energy["source"], energy["unavailable"]) == ("powercap", None)
+    assert energy["counted"] == ["package-0", "package-1"]
+    dear, frugal = form["arms"]
+    assert frugal["energy_j"] == frugal["median"]
+    assert dear["energy_j"] > 1.4 * frugal["energy_j"]
+    header, *rows = csv.read_text().splitlines()
+    assert header.endswith(",energy_j")
+    assert all(float(row.rsplit(",", 1)[1]) > 0 for row in rows)
+    done = numawise(tmp_path, *words, "--", "sh", "-c", script, around=counters)
+    assert "energy of the whole packages" in done.stdout
+    assert "runs/J" in done.stdout
+    assert done.stdout.count("unavailable") == 0
