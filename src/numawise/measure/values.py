@@ -53,7 +53,7 @@ class LoadedPoint(msgspec.Struct, frozen=True):
     """Latency while others draw bandwidth: one point of the curve."""
 
     pause: int
-    """Idle steps of the injecting threads between lines; more is less traffic."""
+    """Steps of an empty loop that the injecting threads make after every 4 KiB; more is less traffic."""
     gb_per_s: float
     """What the injecting threads drew meanwhile."""
     latency: Reading
