@@ -83,10 +83,12 @@ def caption(study: Study) -> str:
     """What the figures are of, and what they do not say."""
     counted = study.settings.get("energy", "")
     source = f" ({counted})" if counted and not counted.startswith(UNAVAILABLE) else ""
-    return (
-        f"energy of the whole packages, whoever else used them{source}; it explores, the verdict is on "
-        f"{words.metric_name(study)}"
+    verdict = (
+        "the verdict is on it, this table explores"
+        if study.metric == PACKAGE_ENERGY
+        else f"it explores, the verdict is on {words.metric_name(study)}"
     )
+    return f"energy of the whole packages, whoever else used them{source}; {verdict}"
 
 
 def header(study: Study, found: Sequence[ArmEnergy]) -> tuple[str, ...]:

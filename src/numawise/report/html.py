@@ -176,15 +176,16 @@ def _tiles(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> li
 def _energy(study: Study, trials: Sequence[Trial]) -> dict[str, Any]:
     """The table of joules; empty where they are not known, for which the machine's facts give the reason."""
     found = energy.arm_energies(study, trials)
-    rows = [
-        (arm.name, *(cell.replace("-", "\N{MINUS SIGN}") for cell in energy.cells(arm, found)))
-        for arm in found
-    ]
-    return (
-        {"caption": energy.caption(study), "header": energy.header(study, found), "rows": rows}
-        if rows
-        else {}
-    )
+    if not found:
+        return {}
+    cells = [[cell.replace("-", "\N{MINUS SIGN}") for cell in energy.cells(arm, found)] for arm in found]
+    rows = [(arm.name, *own) for arm, own in zip(found, cells, strict=True)]
+    return {
+        "caption": energy.caption(study),
+        "header": energy.header(study, found),
+        "rows": rows[:_SHOWN],
+        "more_rows": rows[_SHOWN:],
+    }
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:
