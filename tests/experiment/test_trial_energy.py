@@ -126,6 +126,15 @@ def numawise(home: Path, *words: str, around: str = "") -> subprocess.CompletedP
     return subprocess.run(argv, env=env, text=True, capture_output=True, timeout=120, cwd=tests)
 
 
+def test_a_launch_never_loads_what_counts(tmp_path: Path) -> None:
+    words = ("-X", "importtime", "-m", "numawise", "run", "--quiet", "--", "true")
+    env = {**os.environ, "NUMAWISE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, *words], env=env, text=True, capture_output=True)
+    assert done.returncode == 0
+    assert "numawise.launch.supervise" in done.stderr
+    assert not [name for name in ("energy", "powercap", "perf_events") if f".{name}" in done.stderr]
+
+
 HERE = Path("/sys/class/powercap"), Path("/sys/bus/event_source/devices/power")
 bare = pytest.mark.skipif(any(path.exists() for path in HERE), reason="this machine has energy counters")
 

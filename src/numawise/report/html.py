@@ -92,7 +92,7 @@ def _content(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> 
         "best_placement": words.placement_text(best) if best else "",
         "tiles": _tiles(study, trials, outcome),
         "machine": svg(machine_svg.draw(study.topology, highlight=_highlight(best if chosen else None))),
-        "facts": _facts(study),
+        "facts": _facts(study) + _why_no_energy(study, trials),
         "rows": rows[:_SHOWN],
         "more_rows": rows[_SHOWN:],
         "not_run": len(study.candidates) - len(rows),
@@ -174,7 +174,7 @@ def _tiles(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> li
 
 
 def _energy(study: Study, trials: Sequence[Trial]) -> dict[str, Any]:
-    """The table of joules; empty where they are not known, for which the machine's facts give the reason."""
+    """The table of joules; empty where they are not known, for which the facts give the reason."""
     found = energy.arm_energies(study, trials)
     if not found:
         return {}
@@ -186,6 +186,16 @@ def _energy(study: Study, trials: Sequence[Trial]) -> dict[str, Any]:
         "rows": rows[:_SHOWN],
         "more_rows": rows[_SHOWN:],
     }
+
+
+def _why_no_energy(study: Study, trials: Sequence[Trial]) -> list[tuple[str, str]]:
+    """Why no trial has its joules, unless that was known, and is among the facts, since the study began."""
+    why = energy.why_unavailable(study, trials)
+    return (
+        [("energy of the trials", f"unavailable: {why}")]
+        if why and why not in study.settings.get("energy", "")
+        else []
+    )
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:
