@@ -7,8 +7,10 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from numawise.experiment.bench.results import blocks_of
 from numawise.experiment.records import Candidate, Study, Trial
 from numawise.linux.files import write_file
+from numawise.report import bench_csv
 
 COLUMNS = (
     "study",
@@ -44,6 +46,13 @@ def render(study: Study, trials: Sequence[Trial]) -> str:
     by_name = {candidate.name: candidate for candidate in study.candidates}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    if study.kind == "bench":
+        writer.writerow((*COLUMNS, *bench_csv.COLUMNS))
+        for block, members in enumerate(blocks_of(trials)):
+            for trial in members.values():
+                arm = by_name.get(trial.candidate)
+                writer.writerow([*_row(study, trial, arm), *bench_csv.cells(trial, arm, block)])
+        return text.getvalue()
     writer.writerow(COLUMNS)
     for trial in trials:
         writer.writerow(_row(study, trial, by_name.get(trial.candidate)))

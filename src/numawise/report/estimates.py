@@ -115,7 +115,7 @@ def pairs(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> tup
 
 def effects(study: Study, trials: Sequence[Trial]) -> tuple[Effect, ...]:
     """Every candidate that ran, the best first; those without a value last."""
-    phases = {"pair"} if study.kind == "compare" else {"race"}
+    phases = {"race"} if study.kind == "tune" else {"pair"}
     raced = [trial for trial in trials if trial.phase in phases]
     good = measured(raced)
     fit = _Fit(good, study)

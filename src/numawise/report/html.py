@@ -13,7 +13,7 @@ from markupsafe import Markup
 from numawise.experiment.records import Candidate, Outcome, Study, Trial
 from numawise.linux.cpuset import CPUSet
 from numawise.linux.files import write_file
-from numawise.report import charts, energy, machine_svg, words
+from numawise.report import bench_html, charts, energy, machine_svg, words
 from numawise.report.estimates import (
     Effect,
     arms,
@@ -65,6 +65,8 @@ def write(path: Path, study: Study, trials: Sequence[Trial], outcome: Outcome | 
 
 def render(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> str:
     """The page of a study; `outcome` is None while it is not finished."""
+    if study.kind == "bench":
+        return bench_html.render(study, trials, outcome)
     return render_page("report.html.j2", **_content(study, trials, outcome))
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from numawise.experiment.records import Outcome, Study, Trial, Verdict
 from numawise.machine.codec import to_json
+from numawise.report.bench_json import bench_json
 from numawise.report.energy import energy_json
 from numawise.report.estimates import measured, residency
 
@@ -57,6 +58,8 @@ def compare_json(study: Study, trials: Sequence[Trial], outcome: Outcome) -> dic
 
 def study_json(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> dict[str, Any]:
     """Any stored run; `verdict` is null while it is not finished."""
+    if study.kind == "bench":
+        return bench_json(study, trials, outcome)
     if outcome is None:
         unfinished: dict[str, Any] = {
             "verdict": None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from numawise.experiment.records import Outcome, Study, Trial
-from numawise.report import energy, words
+from numawise.report import bench_terminal, energy, words
 from numawise.report.estimates import effects, effects_as_measured, residency
 
 _SHOWN = 6
@@ -65,6 +65,9 @@ def summary(
     study: Study, trials: Sequence[Trial], outcome: Outcome | None, *, report: Path | None = None
 ) -> Iterator[Line]:
     """The lines of the summary, each with the name of its style."""
+    if study.kind == "bench":
+        yield from bench_terminal.summary(study, trials, outcome, page=report)
+        return
     say = words.verdict_words(study, outcome, trials=len(trials))
     yield say.tone, say.headline
     if say.figure:

@@ -182,7 +182,8 @@ class _Comparison:
             compared = sum(self._task.against[one] != one for one in trial)
             blocks = first_look(self._task.alpha / max(1, compared))
             runs, seconds = len(trial) * blocks, sum(self._lasted[one] for one in trial) * blocks * least
-            if arm != 0 and not self._room(runs, seconds):
+            # The first comparison is begun whatever it takes: undecided figures are worth more than none.
+            if arm != 0 and compared > 1 and not self._room(runs, seconds):
                 self._left_out[arm] = "the budget does not hold enough runs of it"
             else:
                 kept = trial

@@ -14,8 +14,10 @@ _AMPLE = 0.8
 def advise(facts: Facts) -> Iterator[Advice]:
     """Compares the most memory that the default was seen to hold with the smallest node."""
     near = homes(facts.study.topology)
-    default = facts.arm(facts.study.default)
-    held = default.figures.get("held_mib") if default is not None else None
+    held = max(
+        (t.figures.get("held_mib", 0.0) for t in facts.trials if t.candidate == facts.study.default),
+        default=0.0,
+    )
     if len(memories(facts.study.topology)) < 2 or not near or not held:
         return
     smallest = min(near, key=lambda node: node.memory_kib)
