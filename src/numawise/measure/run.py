@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from numawise.errors import NumawiseError
 from numawise.linux.settings import read_settings
 from numawise.machine.identity import machine_facts, topology_key
 from numawise.machine.topology import Topology
@@ -145,7 +146,11 @@ class Run:
         from numawise.measure.device import measure_devices
 
         self._begin("device")
-        readings, notes = measure_devices(self._topology, seconds)
+        try:
+            readings, notes = measure_devices(self._topology, seconds)
+        except (NumawiseError, OSError) as error:  # what memory gave is not lost for a driver's trouble
+            self._gaps["device"].append(str(error))
+            return
         self._readings["device"] = list(readings)
         self._notes["device"] += notes
         self._gaps["device"] += [reading.why for reading in readings if reading.figure is None]
