@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import power_trees
@@ -18,18 +16,6 @@ from numawise.errors import UsageError
 from numawise.experiment.metric import PACKAGE_ENERGY, Metric, NoMetricError, check_metric, read_metric
 from numawise.experiment.records import Trial
 from numawise.machine.codec import from_json
-
-WATTS = 100.0
-
-
-@contextmanager
-def counting(folder: Path, watts: float = WATTS) -> Iterator[None]:
-    process = power_trees.running(folder, watts)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_what_cannot_be_meant_of_energy() -> None:
@@ -80,20 +66,31 @@ def trial(root: Path, command: str, metric: str = "") -> Trial:
 
 def test_a_trial_has_the_joules_of_its_time(tmp_path: Path) -> None:
     folder = power_trees.powercap(tmp_path, power_trees.INTEL_TWO_SOCKETS)
-    with counting(folder):
-        seen = trial(tmp_path, "sleep 0.4")
-    assert seen.status == "ok"
-    assert seen.energy_j == pytest.approx(2 * WATTS * seen.seconds, rel=0.2)
-    assert seen.dram_j == pytest.approx(seen.energy_j, rel=0.1)
+    memory = power_trees.drawing(folder, "500000").replace("0 intel-rapl:1", "0:0 intel-rapl:1:0")
+    seen = trial(tmp_path, f"{power_trees.drawing(folder, '7000000')}; {memory}")
+    assert (seen.status, seen.energy_j, seen.dram_j) == ("ok", 14.0, 1.0)
     assert seen.notes == ()
+
+
+def test_a_trial_is_read_at_each_look_so_that_going_round_twice_is_seen(tmp_path: Path) -> None:
+    highest = 99_999_999_999  # 50 s at most
+    counters = {zone: (name, highest - 10, highest) for zone, (name, _, _) in power_trees.AMD.items()}
+    folder = power_trees.powercap(tmp_path, counters)
+    set_to = (
+        "for z in 0 1; do echo {} > "
+        + f"{folder}/fresh; mv {folder}/fresh {folder}/intel-rapl:$z/energy_uj; done"
+    )
+    # Looks are due at 0.05, 0.15, 0.35, 0.75 and 1.5 s.
+    seen = trial(
+        tmp_path, f"{set_to.format(0)}; sleep 1; {set_to.format(highest)}; sleep 1.2; {set_to.format(5)}"
+    )
+    assert seen.energy_j == pytest.approx(2 * (11 + highest + 6) / 1e6)
 
 
 def test_a_trial_can_be_judged_by_its_joules(tmp_path: Path) -> None:
     folder = power_trees.powercap(tmp_path, power_trees.AMD)
-    with counting(folder):
-        seen = trial(tmp_path, "sleep 0.1", PACKAGE_ENERGY)
-    assert seen.status == "ok"
-    assert seen.value == seen.energy_j
+    seen = trial(tmp_path, power_trees.drawing(folder, "2500000"), PACKAGE_ENERGY)
+    assert (seen.status, seen.value, seen.energy_j) == ("ok", 5.0, 5.0)
 
 
 def test_where_there_is_no_counter_a_trial_says_nothing(tmp_path: Path) -> None:
@@ -166,46 +163,22 @@ def test_joules_that_cannot_be_counted_are_refused_before_any_trial(
     assert not ran.exists()
 
 
-# A machine with counters: a file system of our own over /sys/class, and a process that counts where the program is. It
-# is no child of numawise, which at a trial's end kills all that descends from it.
-_MACHINE = """
-mount -t tmpfs none /sys/class && cp -r {tree}/sys/class/powercap /sys/class/ || exit 99
-({python} {tree}/machine.py $$ >/dev/null 2>&1 &)
-until test -e {tree}/counting; do sleep 0.01; done
-"""
-_COUNTER = """
-import os, sys, time
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-import power_trees
-tree, folder, used, last = Path({tree!r}), Path("/sys/class/powercap"), 0.0, time.monotonic()
-while os.path.exists("/proc/" + sys.argv[1]):
-    now = time.monotonic()
-    used += (now - last) * (40 if (tree / "frugal").exists() else 80)
-    last = now
-    for zone in ("intel-rapl:0", "intel-rapl:1"):
-        power_trees.count(folder, zone, 1_000_000 + int(used * 1e6))
-    (tree / "counting").touch()
-    time.sleep(0.002)
-"""
-
-
 @pytest.fixture
 def counters(tmp_path: Path) -> str:
+    """What a shell does for a machine with counters: a file system of our own over /sys/class."""
     power_trees.powercap(tmp_path, power_trees.AMD)
     probe = ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/sys/class"]
     if not shutil.which("unshare") or subprocess.run(probe, capture_output=True).returncode:
         pytest.skip("no mount namespace of our own here")
-    code = _COUNTER.format(tests=str(Path(power_trees.__file__).parent), tree=str(tmp_path))
-    (tmp_path / "machine.py").write_text(code)
-    return _MACHINE.format(tree=tmp_path, python=sys.executable)
+    return f"mount -t tmpfs none /sys/class && cp -r {tmp_path}/sys/class/powercap /sys/class/ || exit 99"
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two arms need two CPUs")
 def test_compare_shows_joules_beside_the_times_and_can_judge_by_them(tmp_path: Path, counters: str) -> None:
-    flag = tmp_path / "frugal"  # the second arm draws half the power and takes the same time
     first, second = sorted(os.sched_getaffinity(0))[:2]
-    script = f'case "$(taskset -cp $$)" in *" {second}") touch {flag};; *) rm -f {flag};; esac; sleep 0.1'
+    # The second arm draws half as much, and both a little more or less from run to run.
+    draw = power_trees.drawing(Path("/sys/class/powercap"), "j + $$ % 97 * 1000")
+    script = f'j=8000000; case "$(taskset -cp $$)" in *" {second}") j=4000000;; esac; {draw}'
     words = ("compare", "--arm", f"--cpus {first}", "--arm", f"--cpus {second}", "--max-pairs", "8")
     csv = tmp_path / "trials.csv"
     by_energy = ("--metric", PACKAGE_ENERGY, "--json", "--csv", str(csv))
@@ -213,13 +186,13 @@ def test_compare_shows_joules_beside_the_times_and_can_judge_by_them(tmp_path: P
     assert done.stderr == ""
     form = json.loads(done.stdout)
     assert form["verdict"] == "better"
-    assert form["ratio"] == pytest.approx(0.5, rel=0.3)
+    assert form["ratio"] == pytest.approx(0.5, rel=0.05)
     energy = form["energy"]
     assert (energy["source"], energy["unavailable"]) == ("powercap", None)
     assert energy["counted"] == ["package-0", "package-1"]
     dear, frugal = form["arms"]
     assert frugal["energy_j"] == frugal["median"]
-    assert dear["energy_j"] > 1.4 * frugal["energy_j"]
+    assert dear["energy_j"] == pytest.approx(16, rel=0.02)
     header, *rows = csv.read_text().splitlines()
     assert header.endswith(",energy_j")
     assert all(float(row.rsplit(",", 1)[1]) > 0 for row in rows)
