@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import subprocess
 import sys
@@ -155,7 +156,7 @@ class TestPieces:
             wanted = Wanted("copy", (0, 0, 0), NODE, (NODE,), buffer_kib=6 << 10)
             pieces = buffers.pieces(wanted, 2)
             ranges = sorted((p.offset, p.offset + p.length) for p in pieces)
-            assert all(end <= start for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False))
+            assert all(end <= start for (_, end), (start, _) in itertools.pairwise(ranges))
             first, second = pieces[0].split(2)
             assert ctypes.addressof(second) - ctypes.addressof(first) == len(first)
             # The same wish gets the same memory; another one gives it back first.

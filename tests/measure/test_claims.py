@@ -66,7 +66,7 @@ def test_published_machines_of_the_same_kind_give_the_range():
     assert (share.low, share.high) == known.bandwidth_ratio
     assert share.measured == pytest.approx(54 / 175)
     assert (
-        "read bandwidth of node 1 from node 0 is 31% of its own; machines of this kind: 30-56%" == share.text
+        share.text == "read bandwidth of node 1 from node 0 is 31% of its own; machines of this kind: 30-56%"
     )
     own = next(c for c in said if (c.quantity, c.cpu_node, c.memory_node) == ("latency", 0, 0))
     assert own.unit == "ns"

@@ -24,7 +24,6 @@ from numawise.measure.registry import Part, parts
 from numawise.measure.run import default_seconds
 from numawise.measure.wanted import Wanted
 
-
 _BESIDE = Path(__file__).parents[3] / "shared" / "topologies"
 
 
