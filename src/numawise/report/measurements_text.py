@@ -55,6 +55,11 @@ def lines(
         topology: the machine, for what measurements do not keep: L3 domains.
         claims: what firmware and publications say of the same quantities (`measure.claims.claims`).
     """
+    for style, text in _lines(measurements, topology, claims):
+        yield style, clean(text)  # files that people pass on hold whatever they hold
+
+
+def _lines(measurements: Measurements, topology: Topology | None, claims: Sequence[Claim]) -> Iterator[Line]:
     yield from _title(measurements)
     for gap in measurements.incomplete:
         yield from wrapped("open", f"incomplete: {gap}", indent=12)
@@ -76,7 +81,7 @@ def _title(measurements: Measurements) -> Iterator[Line]:
     yield from wrapped("head", f"{name}, {nodes} node{'s' if nodes != 1 else ''}")
     yield (
         "soft",
-        f"measured {when}" + (f" by numawise {v}" if (v := clean(measurements.numawise_version)) else ""),
+        f"measured {when}" + (f" by numawise {v}" if (v := measurements.numawise_version) else ""),
     )
     for part, what, unit in (("latency", "latency", "ns"), ("bandwidth", "bandwidth", "GB/s")):
         for matrix in matrices(getattr(measurements, part))[:1]:
@@ -94,7 +99,7 @@ def _bandwidth(measurements: Measurements, claims: Sequence[Claim]) -> Iterator[
     for matrix in matrices(measurements.bandwidth):
         yield from matrix_lines(f"Bandwidth, GB/s, {KERNELS.get(matrix.kernel, matrix.kernel)}", matrix)
         counted = next((cell.bytes_counted for cell in matrix.cells.values() if cell.bytes_counted), "")
-        yield "soft", clean(f"kernel {matrix.kernel}" + (f", counted: {counted}" if counted else ""))
+        yield "soft", f"kernel {matrix.kernel}" + (f", counted: {counted}" if counted else "")
     yield from _below(measurements, "bandwidth", measurements.bandwidth, claims, counted=False)
 
 
@@ -204,9 +209,7 @@ def _cores(measurements: Measurements, topology: Topology | None) -> Iterator[Li
 def _devices(measurements: Measurements) -> Iterator[Line]:
     for matrix in device_matrices(measurements.device):
         yield "", ""
-        yield from wrapped(
-            "head", f"{clean(matrix.name) or 'Devices'}, {matrix.direction}, GB/s: median +- MAD"
-        )
+        yield from wrapped("head", f"{matrix.name or 'Devices'}, {matrix.direction}, GB/s: median +- MAD")
         heads = [f"node {node}" for node in matrix.nodes]
         rows = [
             [f"{row.device} (node {'?' if row.node is None else row.node})"]
