@@ -108,10 +108,10 @@ def value_text(value: float, study: Study) -> str:
     return words.value_text(value, study)
 
 
-def change(verdict: Verdict, study: Study) -> str:
+def change(verdict: Verdict, study: Study, other: str = "") -> str:
     """How much against the reference, with its interval, in words."""
     timed = not study.metric or (study.bench is not None and study.bench.built_in)
-    return amount(verdict, timed=timed)
+    return amount(verdict, other, timed=timed)
 
 
 def settings(study: Study) -> tuple[tuple[str, str], ...]:
@@ -171,7 +171,7 @@ def _words(
     field = f"{len(found)} arms in {outcome.trials} trials"
     if outcome.best != study.default:
         best = next(candidate for candidate in study.candidates if candidate.name == outcome.best)
-        figure = f"{change(outcome.verdict, study)} than {study.default}, {outcome.verdict.pairs} blocks"
+        figure = f"{change(outcome.verdict, study, study.default)}, {outcome.verdict.pairs} blocks"
         options = selection(best)
         return words.Words(
             f"Run it like this: {options}", figure, f"{outcome.best}, of {field}.", "good", subject=options
@@ -196,8 +196,7 @@ def _groups(study: Study, found: Sequence[Arm], energies: dict[str, ArmEnergy]) 
     titles = {"": "What the others are judged against", "dtype": "Type of the weights"}
     return [
         Group(
-            titles.get(axis) or f"{axis[0].upper()}{axis[1:]}{f', against {against}' if against else ''}",
-            tuple(rows),
+            f"{titles.get(axis) or axis.capitalize()}{f', against {against}' if against else ''}", tuple(rows)
         )
         for (axis, against), rows in groups.items()
     ]

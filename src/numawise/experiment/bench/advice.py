@@ -58,18 +58,19 @@ class Facts(msgspec.Struct, frozen=True):
         """Is it the built-in suite?"""
         return self.study.bench is not None and self.study.bench.built_in
 
-    def amount(self, verdict: Verdict) -> str:
-        """How much, with the interval: `31% slower (24 to 39%)`.
-
-        >>> from numawise.experiment.bench.advice import amount
-        >>> amount(Verdict("worse", 1.31, 1.24, 1.39, 8), timed=True)
-        '31% slower (24% to 39%)'
-        """
-        return amount(verdict, timed=not self.study.metric or self.built_in)
+    def amount(self, verdict: Verdict, other: str = "") -> str:
+        """How much, with the interval, and than (or as) what."""
+        return amount(verdict, other, timed=not self.study.metric or self.built_in)
 
 
-def amount(verdict: Verdict, *, timed: bool) -> str:
-    """How much better or worse than its reference, in words; `timed`: the values are times."""
+def amount(verdict: Verdict, other: str = "", *, timed: bool) -> str:
+    """How much better or worse than its reference (called `other`), in words; `timed`: the values are times.
+
+    >>> amount(Verdict("worse", 1.31, 1.24, 1.39, 8), "default", timed=True)
+    '31% slower (24% to 39%) than default'
+    >>> amount(Verdict("better", 0.25, 0.2, 0.4, 8), "default", timed=True)
+    '4 times as fast (2.5 to 5) as default'
+    """
     ends = (verdict.low, verdict.ratio, verdict.high)
     if verdict.kind not in ("better", "worse") or not all(1e-6 < end < 1e6 for end in ends):
         if all(1e-6 < end < 1e6 for end in ends):
@@ -77,11 +78,15 @@ def amount(verdict: Verdict, *, timed: bool) -> str:
         return "not bounded yet"
     # Faster is in runs per time, slower in time per run: each is the one above the other.
     over = [1 / end for end in reversed(ends)] if verdict.kind == "better" else list(ends)
-    words = ("faster" if verdict.kind == "better" else "slower") if timed else verdict.kind
+    better = verdict.kind == "better"
     if over[1] >= 3:
-        return f"{over[1]:.2g} times {words if timed else 'as ' + words} ({over[0]:.2g} to {over[2]:.2g})"
+        words = ("as fast" if better else "as long") if timed else ("as good" if better else "as bad")
+        return (
+            f"{over[1]:.2g} times {words} ({over[0]:.2g} to {over[2]:.2g}){f' as {other}' if other else ''}"
+        )
+    words = ("faster" if better else "slower") if timed else verdict.kind
     low, middle, high = (_percent(each - 1) for each in over)
-    return f"{middle} {words} ({low} to {high})"
+    return f"{middle} {words} ({low} to {high}){f' than {other}' if other else ''}"
 
 
 def advice(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> tuple[Advice, ...]:

@@ -106,9 +106,13 @@ def selection(candidate: Candidate) -> str:
             "bind": f"--node {node}",
             "preferred": f"--cpunodebind {node} --mem preferred:{node}",
             "local": "--mem local",
-            "interleave": "--mem interleave",
+            "interleave": f"--mem interleave:{_nodes(candidate)}",
         }[policy]
     return " ".join(filter(None, (options, f"--threads {candidate.threads}" if candidate.threads else "")))
+
+
+def _nodes(candidate: Candidate) -> str:
+    return format_list(candidate.plan.placements[0].memory.nodes) if candidate.plan.placements else "all"
 
 
 def _apart(cpus: Node, memory: Node) -> Scenario:

@@ -25,7 +25,7 @@ def advise(facts: Facts) -> Iterator[Advice]:
         yield Advice(
             rule="best-placement",
             sentence=(
-                f"Run it as `numawise run {options} -- ...`: {arm.name} is {facts.amount(verdict)} than {reference}. "
+                f"Run it as `numawise run {options} -- ...`: {arm.name} is {facts.amount(verdict, reference)}. "
                 "Of several that are ahead this one looked best; `numawise tune` searches further."
             ),
             evidence={

@@ -14,9 +14,13 @@ def advise(facts: Facts) -> Iterator[Advice]:
         if verdict is None or verdict.kind not in ("better", "worse", "equivalent"):
             continue
         method = arm.name.partition(", ")[0]
-        how = "no faster and no slower" if verdict.kind == "equivalent" else facts.amount(verdict)
+        how = (
+            "no faster and no slower than float32"
+            if verdict.kind == "equivalent"
+            else facts.amount(verdict, "float32")
+        )
         yield Advice(
             rule="dtype",
-            sentence=f"{method}: bfloat16 weights, half the bytes, are {how} than float32.",
+            sentence=f"{method}: bfloat16 weights, half the bytes, are {how}.",
             evidence={"arm": arm.name, "ratio": verdict.ratio, "low": verdict.low, "high": verdict.high},
         )

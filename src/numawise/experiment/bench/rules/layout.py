@@ -15,8 +15,8 @@ def advise(facts: Facts) -> Iterator[Advice]:
             continue
         method = arm.name.partition(", ")[0]
         how = {
-            "worse": f"cost: {facts.amount(verdict)} than contiguous ones. Store them in the order they are read",
-            "better": f"gain: {facts.amount(verdict)} than contiguous ones. Keep them as PyTorch's Linear does",
+            "worse": f"cost: {facts.amount(verdict, 'contiguous ones')}. Store them in the order they are read",
+            "better": f"gain: {facts.amount(verdict, 'contiguous ones')}. Keep them as PyTorch's Linear does",
             "equivalent": f"make no difference: {facts.amount(verdict)}",
         }[verdict.kind]
         yield Advice(

@@ -17,12 +17,12 @@ def advise(facts: Facts) -> Iterator[Advice]:
         kinds = {arm.name: arm.verdict.kind for arm in placements if arm.against == reference and arm.verdict}
         if set(kinds.values()) <= {"equivalent", "worse"}:
             equal = sum(kind == "equivalent" for kind in kinds.values())
+            worse, within = len(kinds) - equal, f"{100 * facts.study.delta:g}%"
+            parts = [f"{equal} other placement(s) made no difference of more than {within}"] if equal else []
+            parts += [f"{worse} other placement(s) were worse"] if worse else []
             yield Advice(
                 rule="leave-it",
-                sentence=(
-                    f"Leave {reference} as it is: of {len(kinds)} other placements {equal} made no difference of more "
-                    f"than {100 * facts.study.delta:g}% and {len(kinds) - equal} were worse."
-                ),
-                evidence={"equivalent": equal, "worse": len(kinds) - equal, "delta": facts.study.delta},
+                sentence=f"Leave {reference} as it is: {' and '.join(parts)}.",
+                evidence={"equivalent": equal, "worse": worse, "delta": facts.study.delta},
                 tone="same",
             )

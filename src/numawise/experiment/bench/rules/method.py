@@ -16,7 +16,7 @@ def advise(facts: Facts) -> Iterator[Advice]:
     name, first = (one.rpartition(", ")[0] for one in (arm.name, arm.against))
     yield Advice(
         rule="method",
-        sentence=f"Compute it as {name}: {facts.amount(verdict)} than {first} under the same placement.",
+        sentence=f"Compute it as {name}: {facts.amount(verdict, first)} under the same placement.",
         evidence={"arm": arm.name, "ratio": verdict.ratio, "low": verdict.low, "high": verdict.high},
         tone="do",
     )

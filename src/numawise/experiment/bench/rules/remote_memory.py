@@ -23,11 +23,11 @@ def advise(facts: Facts) -> Iterator[Advice]:
         }  # fmt: skip
         of = f"{program}: " if program else ""
         if verdict.kind == "worse":
-            sentence = f"{of}{where} made it {facts.amount(verdict)} than its own."
+            sentence = f"{of}{where} made it {facts.amount(verdict, 'with their own')}."
             yield Advice("remote-memory", sentence, evidence)
         elif verdict.kind == "equivalent":
             sentence = f"{of}{where} cost nothing that matters: {facts.amount(verdict)} against its own."
             yield Advice("remote-memory", sentence, evidence)
         elif verdict.kind == "better":
-            sentence = f"{of}{where} was {facts.amount(verdict)} than its own: near is not fast here."
+            sentence = f"{of}{where} was {facts.amount(verdict, 'their own')}: near is not fast here."
             yield Advice("remote-memory", sentence, evidence)

@@ -22,10 +22,11 @@ def advise(facts: Facts) -> Iterator[Advice]:
         if not enough or enough[0][0] >= most:
             continue
         count, arm, verdict = enough[0]
-        how = "as good as" if verdict.kind == "equivalent" else f"{facts.amount(verdict)} than"
+        every = f"all {most} CPUs"
+        how = f"as good as {every}" if verdict.kind == "equivalent" else facts.amount(verdict, every)
         yield Advice(
             rule="threads-saturate",
-            sentence=f"{count} thread{'s' if count > 1 else ''} {'are' if count > 1 else 'is'} {how} all {most} CPUs "
+            sentence=f"{count} thread{'s' if count > 1 else ''} {'are' if count > 1 else 'is'} {how} "
             f"({reference}): the others may do something else.",
             evidence={
                 "threads": count,
