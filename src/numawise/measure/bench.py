@@ -26,6 +26,7 @@ from numawise.native.team import Task, TeamRun, run_team
 
 _CHASES, _STREAMS = 3, 5
 _ROUND_TRIPS, _SAMPLES = 500, 20
+_HUGE_KIB = 1024  # the smallest huge page of any architecture, and larger than every ordinary one
 _BELOW_CACHES = "the buffer is less than 4 times the last-level caches, which serve part of it: "
 
 COUNTED = {
@@ -161,12 +162,7 @@ class Bench:
         after = _least(_verified(buffer) for buffer in distinct(pieces))
         seen = _least([before, after])
         buffer_kib = sum(piece.length for piece in pieces) >> 10
-        gap = ""
-        if buffer_kib * 1.05 < wanted.buffer_kib:
-            by_hand = self._small is not None and self._small < wanted.buffer_kib
-            gap = _BELOW_CACHES + ("--buffer asks for no more" if by_hand else "there is no more free memory")
-        elif wanted.huge and seen.page_kib != after.page_kib:
-            gap = "the size of its pages changed meanwhile"
+        gap = self._flaw(buffer_kib, wanted, after)
         reading = Reading(
             cpus=CPUSet(wanted.cpus),
             cpu_node=wanted.cpu_node,
@@ -181,6 +177,17 @@ class Bench:
             note="; ".join(filter(None, (gap, after.note))),
         )
         return Taken(reading, gap)
+
+    def _flaw(self, buffer_kib: int, wanted: Wanted, seen: Seen) -> str:
+        """What is wrong with a buffer of this size and these pages; empty when it is as it should be."""
+        near = buffer_kib * 1.05
+        if self._small is not None and near < self._small:
+            return "less memory is free than --buffer asks for"
+        if near < wanted.buffer_kib:
+            return _BELOW_CACHES + ("there is no more free memory" if self._small is None else "see --buffer")
+        if wanted.kernel == "chase" and wanted.huge and (seen.page_kib or 0) < _HUGE_KIB:
+            return "huge pages were not given for all of the buffer: misses of the TLB are in the latency"
+        return ""
 
 
 _TAKERS: dict[How, Any] = {

@@ -7,16 +7,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from programs import numa_maps
 from vm.inside.tools import NUMAWISE, cpuset, holding, numawise_json, offline, refuse
 
 # Speed means nothing under emulation: small buffers, little time, and the output says so.
-SMALL = ("--buffer", "8M", "--seconds", "6")
+SMALL = ("--buffer", "8M", "--seconds", "3")
 MIB = 1 << 10  # in KiB
 NODE_CPUS = {0: {0, 1}, 1: {2, 3}}
 EVERY_PAIR = {(cpus, memory) for cpus in (0, 1) for memory in (0, 1, 2)}
@@ -27,6 +27,14 @@ PLACED = ("latency", "bandwidth", "aggregate", "scaling", "pages", "smt")
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NUMAWISE_HOME", str(tmp_path))
     return tmp_path
+
+
+class Watched(NamedTuple):
+    """A finished measurement, KiB by node under each policy while it ran, and its home."""
+
+    found: dict[str, Any]
+    seen: dict[str, dict[int, int]]
+    home: Path
 
 
 def pairs(readings: list[dict[str, Any]]) -> set[tuple[int, int]]:
@@ -77,14 +85,34 @@ def result_of(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]
     return process.returncode, json.loads(out), err
 
 
-def test_every_part_has_its_figures(own_home: Path):
-    found = numawise_json("measure", "--buffer", "8M", "--seconds", "30", timeout=300)
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    """All parts measured once, and meanwhile the most that numa_maps showed under each policy."""
+    home = tmp_path_factory.mktemp("home")
+    seen: dict[str, dict[int, int]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMAWISE_HOME", str(home))
+        with measuring("--buffer", "16M", "--seconds", "15") as process:
+            while process.poll() is None:
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    for word in (" bind:0 ", " bind:1 ", " bind:2 ", " interleave:0-1 "):
+                        now = numa_maps.kib_by_node(process.pid, word)
+                        if sum(now.values()) >= sum(seen.get(word, {}).values()):
+                            seen[word] = now
+                time.sleep(0.2)
+            code, found, err = result_of(process)
+    assert code == 0, err
+    return Watched(found, seen, home)
+
+
+def test_every_part_has_its_figures(watched: Watched):
+    found = watched.found
     assert pairs(found["latency"]) == EVERY_PAIR
     for kernel in ("read", "write_nt", "copy_nt"):
         assert pairs([one for one in found["bandwidth"] if one["kernel"] == kernel]) == EVERY_PAIR
     assert [0, 1] in [one["memory"] for one in found["aggregate"] if one["figure"]]
     assert [len(cpus_of(one)) for one in found["smt"]] == [1, 2, 1, 2]
-    assert {one["page_kib"] for one in found["pages"]} == {4, 2048}
+    assert [one["page_kib"] for one in found["pages"]] == [4, 2048]
     assert {point["latency"]["memory"][0] for point in found["loaded"]} == {0, 1}
     assert max(point["gb_per_s"] for point in found["loaded"]) > 0
     assert [cpus_of(one) for one in found["core_to_core"]] == [{0, 2}]
@@ -93,37 +121,26 @@ def test_every_part_has_its_figures(own_home: Path):
     for one in readings:
         assert one["figure"], one
         assert one["on_target"] >= 0.99
-        assert one["buffer_kib"] <= 8 * MIB
+        assert one["buffer_kib"] <= 16 * MIB
         if one["cpu_node"] is not None:
             assert cpus_of(one) <= NODE_CPUS[one["cpu_node"]]  # node 2, without CPUs, is a target only
     # Buffers smaller than the caches are said to be so.
     assert any("--buffer" in line for line in found["incomplete"])
-    (kept,) = (own_home / "machines").glob("*.json")
-    assert kept.stem == found["topology_key"]
-    assert json.loads(kept.read_text())["latency"] == found["latency"]
 
 
-def test_buffers_are_where_it_says():
-    seen: dict[str, dict[int, int]] = {}
-    with measuring("bandwidth", "--buffer", "32M", "--seconds", "12") as process:
-        while process.poll() is None:
-            try:
-                for word in (" bind:0 ", " bind:1 ", " bind:2 ", " interleave:0-1 "):
-                    now = numa_maps.kib_by_node(process.pid, word)
-                    if sum(now.values()) >= sum(seen.get(word, {}).values()):
-                        seen[word] = now
-            except (FileNotFoundError, ProcessLookupError):
-                break
-            time.sleep(0.1)
-        code, found, err = result_of(process)
-    assert code == 0, err
-    assert pairs(found["bandwidth"]) == EVERY_PAIR
+def test_it_is_kept(watched: Watched):
+    (kept,) = (watched.home / "machines").glob("*.json")
+    assert kept.stem == watched.found["topology_key"]
+    assert json.loads(kept.read_text())["latency"] == watched.found["latency"]
+
+
+def test_buffers_were_where_it_says(watched: Watched):
     for node in (0, 1, 2):
-        on = seen[f" bind:{node} "]
-        assert sum(on.values()) >= 30 * MIB
+        on = watched.seen[f" bind:{node} "]
+        assert sum(on.values()) >= 15 * MIB
         assert on[node] == sum(on.values())
-    both = seen[" interleave:0-1 "]
-    assert sum(both.values()) >= 30 * MIB
+    both = watched.seen[" interleave:0-1 "]
+    assert sum(both.values()) >= 15 * MIB
     assert abs(both[0] / sum(both.values()) - 0.5) < 0.02
 
 
@@ -151,7 +168,7 @@ def test_a_cpuset_leaves_holes_with_their_reason():
 
 
 def test_a_cpu_taken_away_meanwhile_costs_its_figures_only():
-    with measuring("latency", "--buffer", "32M", "--seconds", "8") as process:
+    with measuring("latency", "--buffer", "16M", "--seconds", "4") as process:
         wait_for(lambda: bound_kib(process, 0) > 0)
         with offline(2):
             code, found, err = result_of(process)
@@ -163,7 +180,7 @@ def test_a_cpu_taken_away_meanwhile_costs_its_figures_only():
 
 
 def test_ctrl_c_keeps_what_was_measured(own_home: Path):
-    with measuring("latency", "--buffer", "32M", "--seconds", "20") as process:
+    with measuring("latency", "--buffer", "16M", "--seconds", "15") as process:
         wait_for(lambda: bound_kib(process, 1) > 0)
         process.send_signal(signal.SIGINT)
         code, found, err = result_of(process)
@@ -176,10 +193,10 @@ def test_ctrl_c_keeps_what_was_measured(own_home: Path):
 
 
 def test_a_full_node_is_not_driven_out_of_memory():
-    with holding("300", "--split", "2=100") as (pid, _, _):
-        found = numawise_json("measure", "latency", "--buffer", "150M", "--seconds", "8")
-        assert numa_maps.kib_by_node(pid)[2] >= 290 * MIB  # nobody was killed, nothing pushed out
+    with holding("350", "--split", "2=100") as (pid, _, _):
+        found = numawise_json("measure", "latency", "--buffer", "120M", "--seconds", "4")
+        assert numa_maps.kib_by_node(pid)[2] >= 340 * MIB  # nobody was killed, nothing pushed out
     small = [one for one in found["latency"] if one["memory"] == [2]]
-    assert all(0 < one["buffer_kib"] < 150 * MIB for one in small if one["figure"])
-    assert all("room" in one["why"] or "no more free memory" in one["note"] for one in small)
+    assert all(0 < one["buffer_kib"] < 120 * MIB for one in small if one["figure"])
+    assert all("room" in one["why"] or "less memory is free" in one["note"] for one in small)
     assert all(one["figure"] for one in found["latency"] if one["memory"] != [2])
