@@ -5,6 +5,7 @@
 - `codec`: its JSON form, and that of every other value
 - `reader`: `read`, which puts together what the readers below find
 - `cpus`, `nodes`, `memory_kind`, `devices`, `allowed`: one subject each
+- `gpus`: what placing next to a GPU needs to know beyond that: numbering, UUIDs, witnesses of its node
 - `root`, `archive`: the tree that is read: live system, folder, or `.tar.gz`
 - `snapshot`: `save`, which writes such a `.tar.gz`
 - `saved`: `load`, for a Topology in JSON

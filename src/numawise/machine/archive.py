@@ -54,6 +54,9 @@ class ArchiveRoot(Root):
         entries = self._folders.get(folder, ()) if folder is not None else ()
         return sorted(name for name in entries if name.startswith(prefix))
 
+    def real(self, path: str) -> str | None:
+        return self._folder(path)
+
     def _folder(self, path: str) -> str | None:
         if path not in self._resolved:
             self._resolved[path] = self._resolve(self._top + path)

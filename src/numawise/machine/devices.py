@@ -7,6 +7,7 @@ Specification.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from numawise.linux.cpuset import CPUSet
 from numawise.linux.sysfs import embeds_mac_address, parse_int, parse_list
@@ -65,9 +66,9 @@ _NAME_FOLDERS: dict[DeviceKind, tuple[str, ...]] = {
 
 
 def read_devices(
-    root: Root, nodes: tuple[Node, ...], *, one_for_all: bool
+    root: Root, nodes: tuple[Node, ...], *, one_for_all: bool, kinds: Collection[DeviceKind] | None = None
 ) -> tuple[tuple[Device, ...], tuple[str, ...]]:
-    """Every PCI function by address, and notes on contradictions.
+    """Every PCI function (of these `kinds` only, if given) by address, and notes on contradictions.
 
     The node is what the kernel says in `numa_node`. Where it says -1 while `local_cpulist` names exactly the
     CPUs of one of several nodes, that node is taken; in all other cases it is None: not known.
@@ -78,6 +79,8 @@ def read_devices(
     for address in sorted(addresses, key=lambda name: (len(name), name)):
         class_code, vendor, device = _identity(root, f"{PCI}/{address}")
         kind = kind_of(class_code, vendor, device, address)
+        if kinds is not None and kind not in kinds:
+            continue
         node, note = _node(root, address, nodes, one_for_all=one_for_all)
         if note:
             notes.append(note)

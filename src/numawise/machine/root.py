@@ -40,6 +40,10 @@ class Root:
         """
         raise NotImplementedError
 
+    def real(self, path: str) -> str | None:
+        """`path` with every link followed, relative to the top; None when it leads nowhere."""
+        return self._resolve(path)
+
     def _resolve(self, path: str) -> str | None:
         """`path` with every link followed; None when that ends outside the tree, in a loop or nowhere."""
         pending = path.split("/")[::-1]
@@ -85,6 +89,12 @@ class LiveRoot(Root):
 
     def names(self, path: str, prefix: str = "") -> list[str]:
         return _names("/" + path, prefix)
+
+    def real(self, path: str) -> str | None:
+        try:
+            return os.path.realpath("/" + path, strict=True).lstrip("/")
+        except OSError:
+            return None
 
 
 class FolderRoot(Root):

@@ -1,0 +1,88 @@
+"""Huawei Ascend: ASCEND_RT_VISIBLE_DEVICES, by number; CANN takes no UUID.
+
+The numbers are those of /dev/davinciN. Which PCI address is which number no file says, and on common servers it is not
+the order of addresses: so it is known only where there is one of each, else asked of `npu-smi info`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from numawise.machine.gpus.values import Gpu
+from numawise.machine.gpus.vendors import Found, Place, left_out
+from numawise.machine.topology import Device
+
+NAME = "Ascend"
+PCI_VENDORS = ("0x19e5",)
+KINDS = ("accelerator",)
+PREFERENCE = 3
+
+_VARIABLE = "ASCEND_RT_VISIBLE_DEVICES"
+_ROW = re.compile(
+    r"^\|\s*(?P<npu>\d+)\s+\S+\s*\|.*\n"
+    r"\|\s*(?P<chip>\d+)(?:\s+(?P<device>\d+))?\s*\|\s*(?P<address>[0-9A-F]{4}:[0-9A-F]{2}:[0-9A-F]{2}\.[0-7])\s*\|",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+def find(devices: Sequence[Device], place: Place) -> Found:
+    """The NPUs by their numbers, as far as these are known, and what an inherited variable leaves."""
+    files = sorted(int(name[7:]) for name in place.names("dev", "davinci") if name[7:].isdigit())
+    numbers: dict[str, int] = {}
+    if len(devices) == len(files) == 1:
+        numbers = {devices[0].address.lower(): files[0]}
+    elif files and place.root is not None and place.root.live:
+        numbers = {a: n for a, n in numbers_in(_npu_smi()).items() if n in files}
+    present = [
+        Gpu(device.address, "ascend", number=number, model=device.device)
+        for device in devices
+        for number in [str(numbers.get(device.address.lower(), ""))]
+    ]
+    notes = []
+    unknown = [gpu.address for gpu in present if not gpu.number]
+    if unknown:
+        notes.append(
+            f"which number CANN gives to {', '.join(unknown)} is not known here (npu-smi info tells it): "
+            f"{_VARIABLE} is not set for {'it' if len(unknown) == 1 else 'them'}; name them by PCI address"
+        )
+    visible, hidden = present, {}
+    if not unknown:
+        visible = sorted(present, key=lambda gpu: int(gpu.number))
+        given = place.environment.get(_VARIABLE)
+        if given is not None:
+            wanted = [entry.strip() for entry in given.split(",")]
+            kept = [gpu for gpu in visible if gpu.number in wanted]
+            visible, hidden = kept, left_out(visible, kept, _VARIABLE, given)
+    return Found(visible, present, hidden, notes, bool(files))
+
+
+def variables(gpus: Sequence[Gpu]) -> dict[str, str]:
+    """ASCEND_RT_VISIBLE_DEVICES, ascending as CANN demands; nothing where a number is not known."""
+    if not all(gpu.number for gpu in gpus):
+        return {}
+    return {_VARIABLE: ",".join(str(n) for n in sorted(int(gpu.number) for gpu in gpus))}
+
+
+def numbers_in(table: str) -> dict[str, int]:
+    """PCI address -> number of the device, from what `npu-smi info` prints.
+
+    >>> numbers_in('''| 4     910B3         | OK            | 93.0  41  0 / 0 |
+    ... | 0                   | 0000:01:00.0  | 0     0 / 0     |''')
+    {'0000:01:00.0': 4}
+    """
+    return {
+        row["address"].lower(): int(row["device"] if row["device"] is not None else row["npu"])
+        for row in _ROW.finditer(table)
+    }
+
+
+def _npu_smi() -> str:
+    """What `npu-smi info` prints; empty where it cannot be run."""
+    import subprocess
+
+    try:
+        done = subprocess.run(["npu-smi", "info"], check=False, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
