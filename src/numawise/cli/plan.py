@@ -30,7 +30,7 @@ def command(
     from numawise.machine import read
     from numawise.placement.render import render
 
-    plan = resolve(take_values(given), read(root))
+    plan = resolve(take_values(given), read(root), root=root, advise=True)
     if export is not None:
         click.echo(render(plan, export, command_line))
     elif as_json:
@@ -40,7 +40,10 @@ def command(
             policy = placement.memory
             nodes = f" {','.join(map(str, policy.nodes))}" if policy.nodes else ""
             threads = f", {placement.threads} threads" if placement.threads is not None else ""
-            click.echo(f"rank {placement.rank}: CPUs {placement.cpus}, memory {policy.mode}{nodes}{threads}")
+            gpus = f"GPU {', '.join(placement.devices)}, " if placement.devices else ""
+            click.echo(
+                f"rank {placement.rank}: {gpus}CPUs {placement.cpus}, memory {policy.mode}{nodes}{threads}"
+            )
             for name, value in placement.env.items():
                 click.echo(f"    {name}={value}")
         for note in plan.notes:

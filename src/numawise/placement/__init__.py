@@ -4,7 +4,8 @@
 - `request`: the wish, and the texts it is written in (`bind:0,1`, `200G`, `!0`)
 - `plan`: from wish and machine to placements
 - `units`: nodes, sockets, L3 domains, cores, and fair shares of them
+- `gpu`: which GPUs are meant, and the CPUs that go with each
 - `fit`: refuses what does not exist, is not allowed, or does not fit
-- `fill`: `{node} {rank} {threads} ...` in commands and environment
+- `fill`: `{node} {gpu} {rank} {threads} ...` in commands and environment
 - `render`: the same plan for numactl, taskset, and others
 """

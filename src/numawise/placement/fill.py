@@ -1,4 +1,4 @@
-"""Filling `{node} {rank} {ranks} {threads} {workers} {port}` into commands and environment, process by process."""
+"""Filling `{node} {gpu} {rank} {ranks} {threads} {workers} {port}` into commands and environment, for each process."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ def mentions(text: str, *names: str) -> bool:
 def fill(text: str, placement: Placement, port: int | None = None) -> str:
     """Replace known placeholders; other braces (JSON, shell, awk) stay as they are.
 
-    `{threads}` is the placement's thread count or, when none was asked for, its number of CPUs. Raises UsageError for a
-    placeholder that has no value here.
+    `{threads}` is the placement's thread count or, when none was asked for, its number of CPUs. `{gpu}` is the PCI
+    address of its GPU, which every vendor's tools take (an index means another GPU once others are hidden).
+
+    Raises UsageError for a placeholder that has no value here.
 
     >>> from numawise.linux.cpuset import CPUSet
     >>> fill('{rank}/{ranks} {"a": 1}', Placement(rank=1, cpus=CPUSet([2]), ranks=2))
@@ -31,7 +33,7 @@ def fill(text: str, placement: Placement, port: int | None = None) -> str:
         return text
     values = {
         "node": placement.node,
-        "gpu": placement.devices[0] if placement.devices else None,
+        "gpu": ",".join(placement.devices) or None,
         "rank": placement.rank,
         "ranks": placement.ranks,
         "threads": placement.threads if placement.threads is not None else len(placement.cpus),
@@ -48,6 +50,6 @@ def fill(text: str, placement: Placement, port: int | None = None) -> str:
 
 _MISSING = {
     "node": "the process spans several nodes; use --per node or --node N",
-    "gpu": "no GPU was asked for",
+    "gpu": "no GPU was asked for; use --gpu G or --per gpu",
     "port": "add --port N",
 }

@@ -38,15 +38,14 @@ def plan(topology: Topology, request: Request) -> Plan:
     """
     _check_counts(request)
     cpus = _selected_cpus(topology, request)
-    units = units_of(topology, cpus, request.per) if request.per else _whole(topology, cpus, request)
+    units, notes = _units(topology, request, cpus)
     shares = _shares(topology, units, request)
     placements = tuple(
-        _placement(topology, request, rank, cpus, unit, len(shares))
-        for rank, (unit, cpus) in enumerate(shares)
+        _placement(topology, request, rank, cpus, unit, shares) for rank, (unit, cpus) in enumerate(shares)
     )
     if request.size_kib is not None:
         check_size(placements, request.size_kib, topology)
-    return Plan(placements, notes=tuple(_notes(topology, request)))
+    return Plan(placements, notes=(*_notes(topology, request), *notes))
 
 
 def _check_counts(request: Request) -> None:
@@ -78,6 +77,14 @@ def _selected_cpus(topology: Topology, request: Request) -> CPUSet:
     if not request.smt:
         cpus = CPUSet(core[0] for core in cores_of(topology, cpus))
     return cpus
+
+
+def _units(topology: Topology, request: Request, cpus: CPUSet) -> tuple[Sequence[Unit], Sequence[str]]:
+    if request.gpus is not None or request.per == "gpu":
+        from numawise.placement.gpu_units import gpu_units  # what only GPUs need costs the others nothing
+
+        return gpu_units(topology, request, cpus)
+    return units_of(topology, cpus, request.per) if request.per else _whole(topology, cpus, request), ()
 
 
 def _whole(topology: Topology, cpus: CPUSet, request: Request) -> tuple[Unit, ...]:
@@ -141,13 +148,25 @@ def _check_room(units: Sequence[Unit], workers: int, threads: int, request: Requ
 
 
 def _placement(
-    topology: Topology, request: Request, rank: int, cpus: CPUSet, unit: Unit, workers: int
+    topology: Topology,
+    request: Request,
+    rank: int,
+    cpus: CPUSet,
+    unit: Unit,
+    shares: Sequence[tuple[Unit, CPUSet]],
 ) -> Placement:
+    workers = len(shares)
     spread = request.per is not None or (request.workers or 1) > 1
     threads = request.threads
     if threads is None and workers > 1:
-        threads = len(cores_of(topology, cpus))
+        # Processes next to GPUs of one node may have the same CPUs: then each is told its part of the cores.
+        sharing = sum(bool(other & cpus) for _, other in shares)
+        threads = max(1, len(cores_of(topology, cpus)) // sharing)
     env = {name: str(threads) for name in THREAD_VARIABLES} if threads is not None else {}
+    if unit.gpus:
+        from numawise.machine.gpus.vendors import variables
+
+        env.update(variables(unit.gpus))
     if request.thp == "madvise":
         # glibc 2.35+: malloc asks for huge pages itself, which is what "madvise" machines wait for.
         env["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
@@ -155,6 +174,7 @@ def _placement(
         rank=rank,
         cpus=cpus,
         memory=_memory(topology, request, unit, cpus, spread=spread),
+        devices=tuple(dict.fromkeys(gpu.address for gpu in unit.gpus)),
         threads=threads,
         workers=request.told_workers or workers,
         ranks=workers,
@@ -170,6 +190,8 @@ def _memory(topology: Topology, request: Request, unit: Unit, cpus: CPUSet, *, s
     near = tuple(n.id for n in topology.nodes if n.cpus & cpus and n.memory_kib)
     wish = request.memory
     if wish is None:
+        if unit.gpus:
+            return _bind_nodes(topology, unit.near)
         if request.nodes is not None and not spread:
             return MemoryPolicy("bind", request.nodes)
         if spread and unit.node is not None:
@@ -204,10 +226,17 @@ def _usable(topology: Topology) -> tuple[int, ...]:
     )
 
 
+def _bind_nodes(topology: Topology, nodes: Sequence[int]) -> MemoryPolicy:
+    """Bind to those of the nodes whose memory may be used, never a GPU's; without any node, leave it as it is."""
+    usable = tuple(node for node in nodes if node in _usable(topology))
+    if usable:
+        return MemoryPolicy("bind", usable)
+    return _bind_near(topology, nodes[0]) if nodes else MemoryPolicy()
+
+
 def _bind_near(topology: Topology, node_id: int) -> MemoryPolicy:
     """Bind to the process's own node, or prefer the nearest memory where the node has none it may use."""
-    node = topology.node(node_id)
-    if node.memory_kib and node_id in topology.allowed.nodes:
+    if node_id in _usable(topology):
         return MemoryPolicy("bind", (node_id,))
     row = (topology.distances or {}).get(node_id, {})
     usable = _usable(topology)

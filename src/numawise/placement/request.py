@@ -8,10 +8,12 @@ import msgspec
 
 from numawise.errors import UsageError
 from numawise.linux.cpuset import CPUSet
+from numawise.machine.gpus.values import Gpu
 from numawise.machine.topology import Topology
 from numawise.placement.values import HugePageMode, MemoryPolicy, PolicyMode
 
-Per = Literal["node", "socket", "l3", "core"]
+Per = Literal["node", "gpu", "socket", "l3", "core"]
+GpuMode = Literal["node", "socket", "exclusive", "l3"]
 
 _UNITS_KIB = {"K": 1, "M": 1024, "G": 1024**2, "T": 1024**3}
 _MODES = get_args(PolicyMode)
@@ -30,6 +32,12 @@ class Request(msgspec.Struct, frozen=True):
     cpus: CPUSet | None = None
     memory: MemoryPolicy | None = None
     per: Per | None = None
+    gpus: tuple[Gpu, ...] | None = None
+    """The GPUs asked for: one process next to all of them or, with `per="gpu"`, one next to each (None: every GPU)."""
+    gpus_present: tuple[Gpu, ...] = ()
+    """All GPUs of the machine: exclusive and l3 share the cores out among these. Empty: those asked for."""
+    gpu_mode: GpuMode = "node"
+    """Which CPUs go with a GPU: those of its node, of its socket, its even share of its node's cores, one L3 domain."""
     workers: int | None = None
     told_workers: int | None = None
     """For one process that starts its workers itself: how many it is told to start (`{workers}`)."""
@@ -40,7 +48,7 @@ class Request(msgspec.Struct, frozen=True):
     size_kib: int | None = None
     """Memory that each process is going to need."""
     env: dict[str, str] = {}
-    """Set for every process; `{node} {rank} {ranks} {threads} {workers} {port}` are filled in."""
+    """Set for every process; `{node} {gpu} {rank} {ranks} {threads} {workers} {port}` are filled in."""
     port: int | None = None
     """Port of rank 0; the others count up from it."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from numawise.linux.cpuset import CPUSet
+from numawise.machine.gpus.values import Gpu
 from numawise.machine.topology import Topology
 from numawise.placement.request import Per
 
@@ -16,6 +17,10 @@ class Unit(NamedTuple):
 
     cpus: CPUSet
     node: int | None
+    gpus: tuple[Gpu, ...] = ()
+    """The GPUs that processes on it use."""
+    near: tuple[int, ...] = ()
+    """With GPUs: the nodes whose memory goes with the CPUs; empty when it is not known where the GPUs are."""
 
 
 def units_of(topology: Topology, cpus: CPUSet, per: Per) -> tuple[Unit, ...]:

@@ -28,6 +28,7 @@ class Placement(msgspec.Struct, frozen=True):
     cpus: CPUSet
     memory: MemoryPolicy = MemoryPolicy()
     devices: tuple[str, ...] = ()
+    """PCI addresses of the GPUs it is next to; what makes them visible to it stands in `env`."""
     threads: int | None = None
     """Compute threads the process is told to use (through the environment); None: its own choice."""
     workers: int | None = None

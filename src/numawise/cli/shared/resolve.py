@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from numawise.cli.shared.selection import SELECTION, request_from
+from numawise.cli.shared.selection import SELECTION, request_from, wants_gpus
 from numawise.errors import UsageError
 from numawise.machine.topology import Topology
 from numawise.placement.fit import check_cpus, check_nodes
@@ -16,12 +16,19 @@ from numawise.placement.values import Plan
 _BESIDE_PROFILE = ("profile", "env", "port")
 
 
-def resolve(values: Mapping[str, Sequence[str]], topology: Topology) -> Plan:
-    """The Plan that the options ask for on `topology`.
+def resolve(
+    values: Mapping[str, Sequence[str]], topology: Topology, *, root: str = "/", advise: bool = False
+) -> Plan:
+    """The Plan that the options ask for on `topology`, which was read from `root`.
 
+    `advise` adds what to know beside the placement: the network cards nearest to its GPUs.
     Raises as `placement.plan` does, and SnapshotError for a profile that cannot be read.
     """
     if "profile" not in values:
+        if wants_gpus(values):
+            from numawise.cli.shared.gpus import plan_with_gpus
+
+            return plan_with_gpus(values, topology, root, advise=advise)
         return plan(topology, request_from(values, topology))
     others = [
         option.name for option in SELECTION if option.name in values and option.name not in _BESIDE_PROFILE

@@ -12,8 +12,9 @@ from typing import NamedTuple, cast, get_args
 
 from numawise.errors import UsageError
 from numawise.linux.cpuset import CPUSet
+from numawise.machine.gpus.values import Gpu, Gpus
 from numawise.machine.topology import Topology
-from numawise.placement.request import Per, Request, parse_nodes, parse_policy, parse_size
+from numawise.placement.request import GpuMode, Per, Request, parse_nodes, parse_policy, parse_size
 from numawise.placement.values import HugePageMode, MemoryPolicy
 
 
@@ -38,6 +39,16 @@ SELECTION = (
     Option(
         ("--node",), "N[,N]", "CPUs and memory of these nodes: ids, all, !0 (all but), +0 (first allowed)"
     ),
+    Option(
+        ("--gpu",),
+        "G[,G]",
+        "next to this GPU, and only it visible: index, UUID, MIG id, PCI address, or all",
+    ),
+    Option(
+        ("--gpu-mode",),
+        "MODE",
+        "CPUs of a GPU: its node's (default), its socket's, exclusive (its even share of the node's cores), l3",
+    ),
     Option(("--cpus", "-C", "--physcpubind"), "LIST", "these CPUs, such as 0-3,8"),
     Option(("--cpunodebind", "-N"), "NODES", "the CPUs of these nodes, memory as it is"),
     Option(
@@ -51,7 +62,7 @@ SELECTION = (
     Option(("--preferred", "-p"), "NODE", "same as --mem preferred:NODE"),
     Option(("--preferred-many", "-P"), "NODES", "same as --mem preferred-many:NODES"),
     Option(("--localalloc", "-l"), None, "same as --mem local"),
-    Option(("--per",), "UNIT", "one process for each node, socket, l3 or core"),
+    Option(("--per",), "UNIT", "one process for each node, gpu, socket, l3 or core"),
     Option(("--workers",), "N", "so many processes, spread over the nodes, none straddling two"),
     Option(("--threads",), "T", "compute threads of each process (sets OMP_NUM_THREADS and its kin)"),
     Option(("--no-smt",), None, "one CPU of each core"),
@@ -61,7 +72,7 @@ SELECTION = (
     Option(
         ("--env",),
         "K=V",
-        "environment of the processes; {node} {rank} {ranks} {threads} {workers} {port} are filled in",
+        "environment of the processes; {node} {gpu} {rank} {threads} {workers} {port} ... are filled in",
         True,
     ),
     Option(("--port",), "PORT", "{port} of the first process; the others count up"),
@@ -104,8 +115,18 @@ def add(values: Values, option: Option, value: str) -> None:
     values.setdefault(option.name, []).append(value)
 
 
-def request_from(values: Mapping[str, Sequence[str]], topology: Topology) -> Request:
-    """Turn given options into a Request for this machine. Raises UsageError for those that cannot be read."""
+def wants_gpus(values: Mapping[str, Sequence[str]]) -> bool:
+    """Do the options speak of GPUs?"""
+    return "gpu" in values or values.get("per", [""])[-1] == "gpu"
+
+
+def request_from(
+    values: Mapping[str, Sequence[str]], topology: Topology, gpus: Gpus | None = None
+) -> Request:
+    """Turn given options into a Request for this machine. Raises UsageError for those that cannot be read.
+
+    `gpus`: what is known of its GPUs beyond what `topology` says (see `resolve`).
+    """
 
     def text(name: str) -> str | None:
         return values[name][-1] if values.get(name) else None
@@ -118,13 +139,19 @@ def request_from(values: Mapping[str, Sequence[str]], topology: Topology) -> Req
         given = text(name)
         return None if given is None else whole_number(name, given)
 
-    cpus, size = text("cpus"), text("size")
+    if "gpu-mode" in values and not wants_gpus(values):
+        raise UsageError("--gpu-mode goes with --gpu or --per gpu")
+    cpus, size, mode = text("cpus"), text("size"), text("gpu-mode")
+    chosen, present = _gpus(values, topology, gpus)
     return Request(
         nodes=nodes("node"),
         cpu_nodes=nodes("cpunodebind"),
         cpus=_cpus(cpus, topology) if cpus is not None else None,
         memory=_memory(values, topology),
         per=cast("Per | None", _one_of("per", text("per"), get_args(Per))),
+        gpus=chosen,
+        gpus_present=present,
+        gpu_mode=cast("GpuMode", _one_of("gpu-mode", mode, get_args(GpuMode)) or "node"),
         workers=number("workers"),
         threads=number("threads"),
         smt="no-smt" not in values,
@@ -133,6 +160,21 @@ def request_from(values: Mapping[str, Sequence[str]], topology: Topology) -> Req
         env=dict(_assignment(pair) for pair in values.get("env", ())),
         port=number("port"),
     )
+
+
+def _gpus(
+    values: Mapping[str, Sequence[str]], topology: Topology, gpus: Gpus | None
+) -> tuple[tuple[Gpu, ...] | None, tuple[Gpu, ...]]:
+    """The GPUs asked for, and all there are."""
+    if not wants_gpus(values):
+        return None, ()
+    from numawise.placement.gpu import choose
+
+    if gpus is None:
+        from numawise.machine.gpus.reader import read_gpus
+
+        gpus = read_gpus(topology)
+    return choose(values["gpu"][-1] if "gpu" in values else "all", gpus), gpus.present
 
 
 def _memory(values: Mapping[str, Sequence[str]], topology: Topology) -> MemoryPolicy | None:
