@@ -47,6 +47,8 @@ class Reading(msgspec.Struct, frozen=True):
     sampled_pages: int = 0
     note: str = ""
     """What to bear in mind with the figure: a buffer that caches can hold, pages of mixed sizes."""
+    layout: str = ""
+    """Of several nodes: `own` (each thread's memory on the node of its CPU), or `interleaved`."""
 
 
 class LoadedPoint(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ COLUMNS = (
     "device_name",
     "pcie_generation",
     "pcie_width",
+    "layout",
 )
 """`machine` is the key of its topology, `taken` Unix time, `memory` node ids with a blank between; without a figure
 `why` says why. From `pause` on: of loaded latency, then of devices. Empty means not known, or does not apply."""
@@ -94,6 +95,7 @@ def _reading(reading: Reading) -> dict[str, object]:
         "on_target": reading.on_target,
         "sampled_pages": reading.sampled_pages,
         "note": reading.note,
+        "layout": reading.layout,
     }
 
 

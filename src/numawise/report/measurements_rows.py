@@ -6,9 +6,16 @@ from collections.abc import Iterator
 
 import msgspec
 
-from numawise.linux.cpuset import format_list
 from numawise.measure.values import DeviceReading, Figure, LoadedPoint, Measurements, Reading
-from numawise.report.measurements_view import KERNELS, floor_percent, number, place_text, size_text, spread
+from numawise.report.measurements_view import (
+    KERNELS,
+    floor_percent,
+    number,
+    place_text,
+    size_text,
+    spread,
+    whole_text,
+)
 
 _PARTS = ("latency", "bandwidth", "aggregate", "scaling", "loaded", "pages", "smt", "core_to_core", "device")
 
@@ -27,7 +34,7 @@ class Row(msgspec.Struct, frozen=True):
 
 def rows(measurements: Measurements, part: str) -> list[Row]:
     """The readings of a small part, each by what sets it apart from the others."""
-    names = {"aggregate": _whole, "smt": _threads, "pages": _page}
+    names = {"aggregate": whole_text, "smt": _threads, "pages": _page}
     return [_row(part, names[part](reading), reading.figure, "") for reading in getattr(measurements, part)]
 
 
@@ -67,10 +74,6 @@ def _row(part: str, what: str, figure: Figure | None, note: str) -> Row:
 
 def _target(share: float | None) -> str:
     return "" if share is None else f"{floor_percent(share)} on target"
-
-
-def _whole(reading: Reading) -> str:
-    return f"{_kernel(reading)}, {len(reading.cpus)} cores, nodes {format_list(reading.memory)}"
 
 
 def _threads(reading: Reading) -> str:

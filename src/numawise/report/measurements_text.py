@@ -27,11 +27,10 @@ from numawise.report.measurements_view import (
     reasons,
     size_text,
     spread,
+    whole_text,
 )
 from numawise.report.terminal import Line, print_lines
 from numawise.report.words import clean
-
-_COUNT = {True: "core", False: "cores"}
 
 
 def show(
@@ -105,13 +104,8 @@ def _bandwidth(measurements: Measurements, claims: Sequence[Claim]) -> Iterator[
 
 def _aggregate(measurements: Measurements, claims: Sequence[Claim]) -> Iterator[Line]:
     yield from _listed(
-        measurements, "aggregate", "All cores of the machine, GB/s: median +- MAD (best)", _whole, claims
+        measurements, "aggregate", "All cores of the machine, GB/s: median +- MAD (best)", whole_text, claims
     )
-
-
-def _whole(reading: Reading) -> str:
-    cores = len(reading.cpus)
-    return f"{reading.kernel or 'read'}, {cores} {_COUNT[cores == 1]}, nodes {format_list(reading.memory)}"
 
 
 def _pages(measurements: Measurements, claims: Sequence[Claim]) -> Iterator[Line]:

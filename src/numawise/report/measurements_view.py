@@ -246,6 +246,17 @@ def place_text(reading: Reading) -> str:
     return f"{'node' if len(reading.memory) == 1 else 'nodes'} {format_list(reading.memory)} from {cpus}"
 
 
+def whole_text(reading: Reading) -> str:
+    """A reading of all cores of the machine: `STREAM triad, 72 cores, each in its own node's memory`."""
+    count, nodes = len(reading.cpus), format_list(reading.memory)
+    where = {
+        "own": "each in its own node's memory",
+        "interleaved": f"interleaved over nodes {nodes}",
+    }.get(reading.layout, f"memory of {'nodes' if len(reading.memory) > 1 else 'node'} {nodes}")
+    kernel = KERNELS.get(reading.kernel, reading.kernel)
+    return f"{kernel}, {count} core{'s' if count != 1 else ''}, {where}"
+
+
 def number(value: float) -> str:
     """Three digits, never an exponent.
 
