@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import click
 import msgspec
@@ -119,6 +119,10 @@ def command(
         command_line = arms.command_of(size, tokens, _PASSES[suite])
         options = msgspec.structs.replace(options, metric="json:seconds")
     trials, seconds = _budget(budget, None if own else _SECONDS[suite])
+    if log_path is not None:
+        _open(
+            log_path, "a"
+        ).close()  # what cannot be written is better known before than after the first trial
     left_out: dict[str, str] = {}
 
     def make() -> tuple[tuple[Candidate, ...], Topology, int]:
@@ -189,6 +193,15 @@ def _budget(text: str | None, seconds: float | None) -> tuple[int, float | None]
     return _MOST_TRIALS, given
 
 
+def _open(path: Path, mode: str) -> TextIO:
+    from numawise.linux.home import file_error
+
+    try:
+        return cast("TextIO", path.open(mode, encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise file_error("write", path, error) from None
+
+
 class _log:  # noqa: N801  (used like a function)
     """Writes a line for every trial as it ends, those of before a resume first; see `report.bench_log`."""
 
@@ -202,14 +215,10 @@ class _log:  # noqa: N801  (used like a function)
         self._line: Callable[..., str] = str
 
     def __enter__(self) -> _log:
-        from numawise.linux.home import file_error
         from numawise.report import bench_log
 
         self._line = bench_log.line
-        try:
-            self._file = self.path.open("w", encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise file_error("write", self.path, error) from None
+        self._file = _open(self.path, "w")
         self._write(bench_log.heading(self._study, time.time()))
         for trial in self._before:
             self._write(bench_log.line(trial))
