@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import msgspec
+
 from numawise.machine.gpus.values import Gpu
 from numawise.machine.gpus.vendors import Found, Place, left_out
 from numawise.machine.topology import Device
@@ -29,16 +31,17 @@ _ROW = re.compile(
 def find(devices: Sequence[Device], place: Place) -> Found:
     """The NPUs by their numbers, as far as these are known, and what an inherited variable leaves."""
     files = sorted(int(name[7:]) for name in place.names("dev", "davinci") if name[7:].isdigit())
-    numbers: dict[str, int] = {}
+    numbers: dict[str, tuple[int, ...]] = {}
     if len(devices) == len(files) == 1:
-        numbers = {devices[0].address.lower(): files[0]}
+        numbers = {devices[0].address.lower(): (files[0],)}
     elif files and place.root is not None and place.root.live:
-        numbers = {a: n for a, n in numbers_in(_npu_smi()).items() if n in files}
-    present = [
-        Gpu(device.address, "ascend", number=number, model=device.device)
-        for device in devices
-        for number in [str(numbers.get(device.address.lower(), ""))]
-    ]
+        numbers = numbers_in(_npu_smi())
+    given = place.environment.get(_VARIABLE)
+    wanted = None if given is None else {entry.strip() for entry in given.split(",")}
+    present = []
+    for device in devices:
+        own = [str(n) for n in numbers.get(device.address.lower(), ()) if n in files]
+        present.append(Gpu(device.address, "ascend", number=",".join(own), model=device.device))
     notes = []
     unknown = [gpu.address for gpu in present if not gpu.number]
     if unknown:
@@ -46,14 +49,17 @@ def find(devices: Sequence[Device], place: Place) -> Found:
             f"which number CANN gives to {', '.join(unknown)} is not known here (npu-smi info tells it): "
             f"{_VARIABLE} is not set for {'it' if len(unknown) == 1 else 'them'}; name them by PCI address"
         )
-    visible, hidden = present, {}
-    if not unknown:
-        visible = sorted(present, key=lambda gpu: int(gpu.number))
-        given = place.environment.get(_VARIABLE)
-        if given is not None:
-            wanted = [entry.strip() for entry in given.split(",")]
-            kept = [gpu for gpu in visible if gpu.number in wanted]
-            visible, hidden = kept, left_out(visible, kept, _VARIABLE, given)
+    if unknown:
+        return Found(present, present, {}, notes, bool(files))
+    visible = sorted(present, key=lambda gpu: _numbers(gpu)[0])
+    hidden: dict[str, str] = {}
+    if given is not None and wanted is not None:
+        kept = [
+            msgspec.structs.replace(gpu, number=",".join(left))
+            for gpu in visible
+            if (left := [n for n in gpu.number.split(",") if n in wanted])
+        ]
+        visible, hidden = kept, left_out(visible, kept, _VARIABLE, given)
     return Found(visible, present, hidden, notes, bool(files))
 
 
@@ -61,20 +67,26 @@ def variables(gpus: Sequence[Gpu]) -> dict[str, str]:
     """ASCEND_RT_VISIBLE_DEVICES, ascending as CANN demands; nothing where a number is not known."""
     if not all(gpu.number for gpu in gpus):
         return {}
-    return {_VARIABLE: ",".join(str(n) for n in sorted(int(gpu.number) for gpu in gpus))}
+    return {_VARIABLE: ",".join(str(n) for n in sorted(n for gpu in gpus for n in _numbers(gpu)))}
 
 
-def numbers_in(table: str) -> dict[str, int]:
-    """PCI address -> number of the device, from what `npu-smi info` prints.
+def numbers_in(table: str) -> dict[str, tuple[int, ...]]:
+    """PCI address -> numbers of the chips on it, from what `npu-smi info` prints.
 
     >>> numbers_in('''| 4     910B3         | OK            | 93.0  41  0 / 0 |
     ... | 0                   | 0000:01:00.0  | 0     0 / 0     |''')
-    {'0000:01:00.0': 4}
+    {'0000:01:00.0': (4,)}
     """
-    return {
-        row["address"].lower(): int(row["device"] if row["device"] is not None else row["npu"])
-        for row in _ROW.finditer(table)
-    }
+    found: dict[str, tuple[int, ...]] = {}
+    for row in _ROW.finditer(table):
+        number = int(row["device"] if row["device"] is not None else row["npu"])
+        address = row["address"].lower()
+        found[address] = (*found.get(address, ()), number)
+    return found
+
+
+def _numbers(gpu: Gpu) -> list[int]:
+    return [int(number) for number in gpu.number.split(",")]
 
 
 def _npu_smi() -> str:
