@@ -18,6 +18,8 @@ from numawise.report.estimates import Effect
 from numawise.report.page import render_page, svg
 
 _OPERATION_COLOURS = 6
+_LEAST_APART = 38.0
+"""Percent of the chart's width between two labels."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -73,6 +75,7 @@ def render(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> st
         sections=[_section(group, study, trials, outcome) for group in found.groups],
         passes=_passes(found),
         machine=svg(machine_svg.draw(study.topology)),
+        figures=any(row.gflops for group in found.groups for row in group.rows),
         level=level_text(study, outcome),
         energy=caption(study) if trials and not found.energy_why else "",
         metric=words.metric_text(study),
@@ -109,7 +112,24 @@ def _section(group: Group, study: Study, trials: Sequence[Trial], outcome: Outco
             )
         )
     judged = any(row.arm.verdict is not None for row in group.rows)
-    return Section(group.title, svg(charts.ratio_axis(scale)) if judged else Markup(), tuple(lines), judged)
+    return Section(group.title, _axis(scale) if judged else Markup(), tuple(lines), judged)
+
+
+def _axis(scale: charts.Scale) -> Markup:
+    """Labels for a narrow chart: no change, and one to either side of it that leaves it room."""
+    zero = scale.at(1.0)
+    labels = [(zero, "same")]
+    for side in (-1, 1):
+        apart = [(side * (scale.at(tick) - zero), tick) for tick in scale.ratio_ticks()]
+        room = [each for each in apart if each[0] > _LEAST_APART]
+        if room:
+            tick = min(room)[1]
+            labels.append((scale.at(tick), words.relative(tick).replace(".0%", "%").replace("-", "&#8722;")))
+    texts = []
+    for at, text in labels:
+        anchor = "start" if at < 10 else "end" if at > 90 else "middle"
+        texts.append(f'<text x="{at}%" y="14" text-anchor="{anchor}" class="tick">{text}</text>')
+    return svg(f'<svg class="axis" height="20" aria-hidden="true">{"".join(texts)}</svg>')
 
 
 def _effect(arm: Arm, study: Study) -> Effect:
