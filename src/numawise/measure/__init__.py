@@ -7,6 +7,7 @@
 - `places`: which CPUs and nodes take part
 - `bench`: taking one reading; `pieces` gives each thread its memory, `buffer` places it and looks where it is,
   `room` says how much may be taken
+- `alone`: had the measuring threads their CPUs to themselves?
 - `kept`: this machine's measurements between runs: `load`, `merge`, `keep`
 - `claims`: what SLIT, HMAT and published machines say of the same quantities
 - `words`: one figure as one line
