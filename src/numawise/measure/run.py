@@ -75,7 +75,7 @@ class Run:
     def go(self, progress: Progress | None = None) -> None:
         """Measure; `progress` is told each reading as it comes. Ctrl-C leaves as KeyboardInterrupt."""
         began = time.monotonic()
-        share = self.seconds * (_DEVICE_SHARE if self._devices and self._topology.devices else 0.0)
+        share = self.seconds * (_DEVICE_SHARE if self._devices and self._has_gpus() else 0.0)
         try:
             with Bench(self._topology, buffer_kib=self._buffer_kib) as bench:
                 self._take_all(bench, began, self.seconds - share, progress)
@@ -143,17 +143,25 @@ class Run:
         self._notes[name] = list(plan.notes)
 
     def _take_devices(self, seconds: float) -> None:
-        from numawise.measure.device import measure_devices
+        from numawise.measure.device import gpus, measure_devices, read_links
 
         self._begin("device")
         try:
-            readings, notes = measure_devices(self._topology, seconds)
+            readings, lines = measure_devices(self._topology, seconds)
+            self._readings["device"] = list(readings)
+            links, more = read_links(self._topology)
         except (NumawiseError, OSError) as error:  # what memory gave is not lost for a driver's trouble
             self._gaps["device"].append(str(error))
             return
-        self._readings["device"] = list(readings)
-        self._notes["device"] += notes
+        self._readings["links"] = list(links)
+        # Where there are GPUs, what is said of them is missing; else it is that there are none.
+        (self._gaps if gpus(self._topology) else self._notes)["device"] += [*lines, *more]
         self._gaps["device"] += [reading.why for reading in readings if reading.figure is None]
+
+    def _has_gpus(self) -> bool:
+        from numawise.measure.device import gpus
+
+        return bool(gpus(self._topology))
 
     def _interrupted(self) -> None:
         """Say where it stopped. Parts that were not begun are not in the result at all."""
