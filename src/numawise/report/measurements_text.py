@@ -222,6 +222,9 @@ def _devices(measurements: Measurements) -> Iterator[Line]:
             yield from wrapped("soft", matrix.conditions)
         for why in matrix.reasons:
             yield from wrapped("open", why)
+    if not measurements.device and measurements.notes.get("device"):
+        yield "", ""
+        yield from _below(measurements, "device", (), ())
 
 
 def _links(measurements: Measurements) -> Iterator[Line]:
