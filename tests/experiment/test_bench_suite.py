@@ -126,6 +126,7 @@ def test_only_takes_what_fits_and_what_that_is_judged_against() -> None:
         "cpu:1 mem:2",
     ]
     assert list(own(topology, only=("interleave",))) == ["default", "interleave"]
+    assert list(own(topology, only=("bind:0, 1*",))) == ["default", "bind:0, 1 thread"]
     with pytest.raises(UsageError, match="fits none of the arms there are: bind:0, bind:1"):
         own(topology, only=("bind:9",))
 

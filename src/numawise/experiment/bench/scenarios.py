@@ -77,9 +77,8 @@ def left_out(topology: Topology, *, everything: bool = False) -> dict[str, str]:
         if not node.memory_kib:
             reasons[f"bind:{node.id}"] = f"node {node.id} has no memory"
         elif node.id not in topology.allowed.nodes:
-            reasons[f"bind:{node.id}"] = (
-                f"node {node.id} is not allowed here (cpuset): its memory may not be used"
-            )
+            name = f"bind:{node.id}" if node.cpus else f"memory of node {node.id}"
+            reasons[name] = f"node {node.id} is not allowed here (cpuset): its memory may not be used"
         elif node.cpus and not node.cpus & topology.allowed.cpus:
             reasons[f"bind:{node.id}"] = f"no CPU of node {node.id} is allowed here (cpuset or affinity)"
     if len(memories(topology)) < 2:

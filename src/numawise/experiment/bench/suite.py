@@ -93,7 +93,7 @@ def built_in(
         scale: of the layer, so that no scenario is tried whose node cannot hold the weights.
         torch: whether PyTorch is there; without it its arms are left out.
         threads: these thread counts instead of steps up to all CPUs.
-        only: patterns of the names to take (fnmatch); empty: all.
+        only: patterns of the names to take (`_fits`); empty: all.
     """
     take = _Taking(topology, everything=bool(only))
     places = take.places(full=full, needed_kib=Layer.scaled(scale).weights * 4 // 1024 + _BESIDE_WEIGHTS_KIB)
@@ -242,12 +242,24 @@ class _Taking:
             return Arms(every, self.left_out)
         kept = {every[0].name}
         for arm in every[1:]:
-            if any(fnmatchcase(arm.name, p) or fnmatchcase(arm.name.rpartition(", ")[2], p) for p in only):
+            if any(_fits(arm.name, pattern) for pattern in only):
                 kept |= {arm.name, arm.against}
         if len(kept) == 1:
             there = ", ".join(arm.name for arm in every[1:]) or "none but the default"
             raise UsageError(f"--only {only[0]!r} fits none of the arms there are: {there}")
         return Arms(tuple(arm for arm in every if arm.name in kept), self.left_out)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Does an arm fit a pattern: part by part, or its last part alone?
+
+    >>> _fits("einsum, bind:0", "bind:*"), _fits("bind:0, 2 threads", "bind:*"), _fits("einsum, bind:0", "*, bind:?")
+    (True, False, True)
+    """
+    parts, wanted = name.split(", "), pattern.split(", ")
+    if len(wanted) == 1:
+        return fnmatchcase(parts[-1], pattern)
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 def _name(method: Method, place: Scenario | None, threads: int | None, label: str) -> str:
