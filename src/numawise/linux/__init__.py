@@ -6,6 +6,8 @@
 - `powercap`, `perf_events`: energy counters of processors, events of the performance monitor
 - `procfs`, `pagemap`: a process's state, threads, mappings and present pages
 - `sysfs`, `nodes`, `cgroup`: text of /sys, the node of each CPU, cpusets of control groups
+- `node_figures`, `device_nodes`: memory and counters of each node, the node of a device by its name
+- `shared_memory`: System V segments and files that keep a memory policy of their own
 - `smaps`, `memory_limit`: pages of a mapping by size, and what control groups leave of memory
 - `home`: where numawise keeps what it learned
 - `files`: whole files or none, and their page cache

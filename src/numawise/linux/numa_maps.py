@@ -27,6 +27,8 @@ class NumaMapping(NamedTuple):
     """How many of them are not pages of the file: private copies, or memory without a file."""
     huge: bool
     """Memory of hugetlbfs, with or without a path."""
+    kind: str = ""
+    """`heap` or `stack` where the kernel says so, else empty."""
 
 
 def read_numa_maps(pid: int) -> list[NumaMapping]:
@@ -55,4 +57,5 @@ def parse_numa_maps(text: str) -> Iterator[NumaMapping]:
             path = values.get("file", "").replace("\\040", " ")
             page_kib = int(values.get("kernelpagesize_kB", "4"))
             anonymous, huge = int(values.get("anon", "0")), "huge" in values
-            yield NumaMapping(int(words[0], 16), words[1], path, page_kib, pages, anonymous, huge)
+            kind = next((name for name in ("heap", "stack") if name in values), "")
+            yield NumaMapping(int(words[0], 16), words[1], path, page_kib, pages, anonymous, huge, kind)

@@ -42,6 +42,7 @@ MODES = {
 """Memory policy modes, from `include/uapi/linux/mempolicy.h`."""
 
 MPOL_F_NODE, MPOL_F_ADDR, MPOL_F_MEMS_ALLOWED = 1, 2, 4
+MPOL_F_NUMA_BALANCING = 1 << 13  # a flag of the mode: Linux 5.12 for bind, 6.9 for preferred-many
 MPOL_MF_STRICT, MPOL_MF_MOVE, MPOL_MF_MOVE_ALL = 1, 2, 4
 _MODE_MASK = 0x0FFF  # the upper bits of the mode's word are flags (MPOL_F_STATIC_NODES and its kin)
 
@@ -53,10 +54,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-def set_mempolicy(mode: str, nodes: Iterable[int] = ()) -> None:
-    """Set the calling thread's memory policy; children and exec inherit it (set_mempolicy(2))."""
+def set_mempolicy(mode: str, nodes: Iterable[int] = (), *, flags: int = 0) -> None:
+    """Set the calling thread's memory policy; children and exec inherit it (set_mempolicy(2)).
+
+    flags: of the mode, such as MPOL_F_NUMA_BALANCING.
+    """
     mask, maxnode = _node_mask(nodes)
-    _call("set_mempolicy", MODES[mode], mask, maxnode)
+    _call("set_mempolicy", MODES[mode] | flags, mask, maxnode)
 
 
 def refused_policy_call() -> OSError | None:
@@ -83,6 +87,20 @@ def get_mempolicy_at(address: int) -> tuple[str, tuple[int, ...]]:
     mode, mask = ctypes.c_int(), _NodeMask()
     _call("get_mempolicy", ctypes.byref(mode), mask, _MAX_NODES + 1, address, MPOL_F_ADDR)
     return _mode_name(mode.value), _nodes_in(mask)
+
+
+def mempolicy_flags() -> int:
+    """The flags of the calling thread's memory policy, such as MPOL_F_NUMA_BALANCING."""
+    mode = ctypes.c_int()
+    _call("get_mempolicy", ctypes.byref(mode), None, 0, 0, 0)
+    return mode.value & ~_MODE_MASK
+
+
+def next_interleave_node() -> int:
+    """Where an interleaving policy of the calling thread puts its next page. OSError (EINVAL) under any other."""
+    node = ctypes.c_int()
+    _call("get_mempolicy", ctypes.byref(node), None, 0, 0, MPOL_F_NODE)
+    return node.value
 
 
 def mems_allowed() -> tuple[int, ...]:
