@@ -28,7 +28,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["run"] and not {"--help", "-h"} & set(words[1:2]):
         # Straight past click: starting a program must cost next to nothing.
         return guarded(lambda: _run(words[1:]))
+    if words[:1] == ["numactl"] or words[:1] == ["numastat"]:
+        # These two read their arguments as C programs do, --help included, and start programs as well.
+        return guarded(lambda: _classic(words[0], words[1:]))
     return guarded(lambda: _invoke(words))
+
+
+def alone(work: Callable[[Sequence[str]], int]) -> NoReturn:
+    """A console script of a single command: `work` on the words of the command line, and out."""
+    _fill_standard_streams()
+    sys.exit(guarded(lambda: work(sys.argv[1:])))
 
 
 def _fill_standard_streams() -> None:
@@ -58,6 +67,16 @@ def _run(words: Sequence[str]) -> int:
         if hidden:
             del sys.modules["typing_extensions"]
     return run.main(words)
+
+
+def _classic(name: str, words: Sequence[str]) -> int:
+    if name == "numactl":
+        from numawise.cli import numactl
+
+        return numactl.main(words)
+    from numawise.cli import numastat
+
+    return numastat.main(words)
 
 
 def _invoke(words: Sequence[str]) -> int:

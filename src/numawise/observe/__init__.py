@@ -9,6 +9,7 @@
 - `interval`: how far a sampled share can be off
 - `values`: what was seen; `errors`: what can stand in the way
 - `energy`: joules of the processor packages meanwhile; `energy_counters`: who is asked for them
+- `node_statistics`: memory, counters and processes by node, as tables
 - `proof`: did a launch put everything where it should be?
 """
 

@@ -4,5 +4,6 @@
 - `terminal`, `html` (with `templates/`), `csv`, `json_forms`: one file a form
 - `energy`: joules beside the times, or why not
 - `estimates`, `charts`: what the charts show, and the charts as SVG
+- `classic_table`: tables by node in numastat's layout
 - `machine_text`, `machine_svg` (with `machine_boxes`, `svg_layout`): the machine in words and drawn
 """
