@@ -9,7 +9,7 @@ import msgspec
 from numawise.machine.gpus import vendors
 from numawise.machine.gpus.values import Gpu, Gpus, Witness
 from numawise.machine.gpus.vendors import Found, Place
-from numawise.machine.gpus.witnesses import decide, hear, told
+from numawise.machine.gpus.witnesses import decide, hear, node_text, told
 from numawise.machine.root import Root
 from numawise.machine.topology import Device, Topology
 
@@ -51,7 +51,8 @@ def read_gpus(
     heard: dict[str, Gpu] = {}
     for gpu in _all(by_maker, rest):
         device = left[gpu.address]
-        witnesses = _in_order((*gpu.witnesses, *hear(root, device, topology)))
+        known = [_existing(gpu.address, witness, topology, notes) for witness in gpu.witnesses]
+        witnesses = _in_order((*known, *hear(root, device, topology)))
         nodes, contradicted = decide(witnesses)
         if contradicted:
             notes.append(told(gpu.address, witnesses, nodes))
@@ -115,6 +116,16 @@ def _all(by_maker: Mapping[str, Found], rest: Iterable[Device]) -> list[Gpu]:
 
 def _bare(device: Device) -> Gpu:
     return Gpu(device.address, model=device.device)
+
+
+def _existing(address: str, witness: Witness, topology: Topology, notes: list[str]) -> Witness:
+    """What the witness says of nodes that there are; what it says of others is told in `notes`."""
+    there = tuple(n for n in witness.nodes if any(node.id == n for node in topology.nodes))
+    strange = [n for n in witness.nodes if n not in there]
+    if strange:
+        exist = "which does not exist" if len(strange) == 1 else "which do not exist"
+        notes.append(f"GPU {address}: {witness.source} says {node_text(strange)}, {exist}: not taken")
+    return Witness(witness.source, there)
 
 
 def _in_order(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
