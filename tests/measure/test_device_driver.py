@@ -93,6 +93,7 @@ def test_every_nvml_function_and_constant_exists_with_the_arguments_that_we_give
 
 
 PROGRAM = """
+import os
 import sys
 import msgspec
 from numawise.machine import read
@@ -100,9 +101,10 @@ from numawise.machine.codec import to_json
 from numawise.machine.topology import Device
 from numawise.measure.device import measure_devices, read_links
 from numawise.measure.device_vendors import nvidia
-nvidia.BUFFER_KIB, nvidia.LEAST_KIB, nvidia._LEAST_S = 16 << 10, 4 << 10, 0.01
+nvidia.BUFFER_KIB, nvidia.LEAST_KIB = 16 << 10, 4 << 10
+nvidia._LEAST_S = nvidia._MOST_S = 0.01
 topology = msgspec.structs.replace(read(), devices=tuple(Device(a, "gpu", 0, "0x10de") for a in sys.argv[1:]))
-readings, lines = measure_devices(topology, 0.3)
+readings, lines = measure_devices(topology, float(os.environ["SECONDS_GIVEN"]))
 links, more = read_links(topology)
 print(to_json([readings, lines, links, more]).decode())
 """
@@ -124,10 +126,15 @@ def driver_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, mode: str, *addresses: str) -> tuple[Any, str]:
+def run(folder: Path, mode: str, *addresses: str, seconds: float = 60.0) -> tuple[Any, str]:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *addresses],
-        env={**os.environ, "LD_LIBRARY_PATH": str(folder), "DEVICE_DRIVER": mode},
+        env={
+            **os.environ,
+            "LD_LIBRARY_PATH": str(folder),
+            "DEVICE_DRIVER": mode,
+            "SECONDS_GIVEN": str(seconds),
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -176,6 +183,15 @@ def test_a_refusal_is_told_by_its_name_and_what_was_taken_is_given_back(driver_f
     assert {one.why for one in readings} == {
         "cuMemHostRegister answered CUDA_ERROR_OUT_OF_MEMORY (out of memory)"
     }
+    assert "left: 0 contexts, 0 streams, 0 events, 0 buffers, pinned 0" in told
+
+
+@has_cuda
+def test_what_there_is_no_time_for_says_so(driver_folder: Path) -> None:
+    (readings, *_), told = run(driver_folder, "", *BOTH, seconds=1e-4)
+    late = [one for one in readings if one.device == BOTH[1]]
+    assert late
+    assert all(one.figure is None and one.why.startswith("no time left") for one in late)
     assert "left: 0 contexts, 0 streams, 0 events, 0 buffers, pinned 0" in told
 
 
