@@ -143,6 +143,9 @@ class Outcome(msgspec.Struct, frozen=True):
     profile: str = ""
     failed: dict[str, str] = {}
     """Candidates that left the race, and why."""
+    not_tried: dict[str, float] = {}
+    """Candidates that never ran, and what they were expected to take over the default's time: a prediction that
+    proved right for others left them without hope."""
     verdicts: dict[str, Verdict] = {}
     """bench: each arm against the one it is judged against."""
     left_out: dict[str, str] = {}
