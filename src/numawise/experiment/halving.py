@@ -55,6 +55,10 @@ class Policy(msgspec.Struct, frozen=True):
     """... and how many observed differences this guess is worth."""
     luck_sigmas: float = 0.5
     """Standard errors by which the leader is believed to have been lucky."""
+    most_final_share_expected: float = 0.34
+    """`most_final_share` where a prediction that proved right has shortened the race."""
+    runs_per_expected_survivor: float = 4
+    """There one challenger goes on for this many runs that the final can spare."""
 
 
 DEFAULT_POLICY = Policy()
@@ -120,13 +124,15 @@ def survivors(
     sigma: float,
     first_keep: int,
     policy: Policy = DEFAULT_POLICY,
+    *,
+    fixed: bool = False,
 ) -> list[int]:
     """The challengers (best first in `order`) that stay after `blocks` blocks.
 
-    At most `first_keep` after the first block, then `keep` of that at every halving, and never those clearly
-    behind.
+    At most `first_keep` after the first block, then `keep` of that at every halving (not when it is `fixed`, that
+    is reckoned anew for each block), and never those clearly behind.
     """
-    halvings = (blocks - 1) // policy.blocks_per_halving
+    halvings = 0 if fixed else (blocks - 1) // policy.blocks_per_halving
     limit = max(2, first_keep)
     for _ in range(halvings):
         limit = max(2, min(limit - 1, math.ceil(limit * policy.keep)))

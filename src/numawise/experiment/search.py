@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Literal
 
 import msgspec
@@ -20,6 +20,7 @@ from numawise.experiment.halving import (
     scores,
     survivors,
 )
+from numawise.experiment.prior import Calibrated, Prior, calibrate, first_tried, shrunk, within_reach
 from numawise.experiment.records import Verdict
 from numawise.experiment.sequential import estimate, first_look, verdict_of
 
@@ -36,6 +37,8 @@ class Finish(msgspec.Struct, frozen=True):
     verdict: Verdict
     trials: int
     failed: dict[int, str]
+    not_tried: tuple[int, ...] = ()
+    """Those that the prediction, having proved right for others, left without hope."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -47,6 +50,10 @@ class Task(msgspec.Struct, frozen=True):
     alpha: float
     delta: float
     policy: Policy
+    prior: Prior = {}
+    """What is expected of candidates; of the default nothing, it is what others are measured by."""
+    keep: Collection[int] = ()
+    """Candidates that are tried whatever is expected of them."""
 
 
 Phase = Literal["race", "final"]
@@ -63,6 +70,8 @@ class Search:
         self._blocks: list[Block] = []
         self._trials = 0
         self._failed: dict[int, str] = {}
+        self._calibrated: Calibrated | None = None
+        self._not_tried: tuple[int, ...] = ()
 
     def steps(self) -> Steps:
         """Yield what to run, be sent its value (or how it failed), and return what came out."""
@@ -86,6 +95,7 @@ class Search:
             verdict=verdict,
             trials=self._trials,
             failed=dict(self._failed),
+            not_tried=self._not_tried,
         )
 
     @property
@@ -98,7 +108,10 @@ class Search:
         least_final = 2 * first_look(self._task.alpha)
         first_keep = 0
         while True:
-            block = yield from self._block("race", len(self._blocks) + 1, self._shuffled(), least_final)
+            if self._blocks:
+                block = yield from self._block("race", len(self._blocks) + 1, self._shuffled(), least_final)
+            else:
+                block = yield from self._first_block(least_final)
             self._blocks.append(block)
             if not self._challengers:
                 return []
@@ -106,19 +119,51 @@ class Search:
             order = sorted(self._challengers, key=score.__getitem__)
             self._ranking = order + [index for index in self._ranking if index not in score]
             first_keep = first_keep or min(len(order), round(self._left / policy.runs_per_survivor))
-            stay = survivors(order, score, len(self._blocks), sigma, first_keep, policy)
+            most = first_keep if self._calibrated is None else self._affordable(order, score, sigma)
+            stay = survivors(
+                order, score, len(self._blocks), sigma, most, policy, fixed=self._calibrated is not None
+            )
             self._challengers = stay
             if len(stay) <= policy.finalists and self._together(order, score, sigma):
                 return stay
             if len(stay) < 2 or resolved(len(self._blocks), sigma, self._task.delta):
                 return stay[:1]
-            needed = min(self._pairs(order, score, sigma, 1), self._most_pairs)
-            if self._left - len(stay) - 1 < 2 * max(needed, policy.least_final_pairs, least_final // 2):
+            if self._left - len(stay) - 1 < max(self._final_runs(order, score, sigma), least_final):
                 return stay[:1]
 
-    @property
-    def _most_pairs(self) -> int:
-        return int(self._task.policy.most_final_share * self._task.budget)
+    def _first_block(self, least_after: int) -> Generator[Ask, float | TrialFailed, dict[int, float]]:
+        """Everybody once, less those that a prediction leaves without hope after it proved right for the others."""
+        prior = self._task.prior
+        everybody = self._challengers
+        self._challengers = first_tried(prior, everybody, self._task.keep)
+        block: dict[int, float] = {}
+        waiting = [index for index in everybody if index not in self._challengers]
+        order = self._shuffled()
+        while order:
+            block |= yield from self._block("race", 1, order, least_after)
+            self._calibrated = calibrate(prior, block)
+            if self._calibrated is None:
+                order = list(waiting)
+            else:
+                order = within_reach(self._calibrated, prior, waiting, block)
+            self._rng.shuffle(order)
+            self._challengers = self._challengers + order
+            waiting = [index for index in waiting if index not in order]
+        self._not_tried = tuple(waiting)
+        self._ranking = [index for index in self._ranking if index not in waiting]
+        return block
+
+    def _final_runs(self, order: Sequence[int], score: dict[int, float], sigma: float) -> int:
+        """Runs to keep back for one challenger and the default."""
+        policy = self._task.policy
+        share = policy.most_final_share if self._calibrated is None else policy.most_final_share_expected
+        needed = min(self._pairs(order, score, sigma, 1), int(share * self._task.budget))
+        return 2 * max(needed, policy.least_final_pairs)
+
+    def _affordable(self, order: Sequence[int], score: dict[int, float], sigma: float) -> int:
+        """Challengers that may go on after a shortened first block: so many that enough is left for the final."""
+        spare = self._left - self._final_runs(order, score, sigma)
+        return max(2, round(spare / self._task.policy.runs_per_expected_survivor))
 
     def _together(self, order: Sequence[int], score: dict[int, float], sigma: float) -> bool:
         """Whether what is left lets all challengers meet the default at once, sharing the default's runs."""
@@ -140,7 +185,11 @@ class Search:
     def _scores(self) -> tuple[dict[int, float], float]:
         sigma = noise(self._blocks, self._task.policy)
         alive = [*self._challengers, self._task.default]
-        return scores(self._blocks, alive, sigma, self._task.policy), sigma
+        seen = scores(self._blocks, alive, sigma, self._task.policy)
+        if self._calibrated is not None:
+            error = sigma / math.sqrt(len(self._blocks))
+            seen = shrunk(self._calibrated, self._task.prior, seen, sigma=error)
+        return seen, sigma
 
     def _shuffled(self) -> list[int]:
         order = [*self._challengers, self._task.default]

@@ -19,6 +19,7 @@ from numawise.experiment.bench import run as bench
 from numawise.experiment.compare import Ask, compare
 from numawise.experiment.delivered import judged
 from numawise.experiment.metric import Metric, as_cost
+from numawise.experiment.predict.profile import single_node
 from numawise.experiment.records import Candidate, Outcome, Study, Trial
 from numawise.experiment.store import Store
 from numawise.experiment.trial import Conditions, run_trial
@@ -172,6 +173,8 @@ def _tune(study: Study, recorder: _Recorder) -> Outcome:
         delta=study.delta,
         seed=study.seed,
         before=recorder.before,
+        expected=[candidate.expected for candidate in study.candidates],
+        keep=single_node(study.candidates),
     )
     winner = study.candidates[result.winner_index]
     verdict = judged(result.verdict, (default, winner), recorder.trials)
@@ -182,4 +185,9 @@ def _tune(study: Study, recorder: _Recorder) -> Outcome:
         winner=winner.name,
         trials=len(recorder.trials),
         failed={study.candidates[i].name: why for i, why in result.failed.items()},
+        not_tried={
+            candidate.name: candidate.expected.ratio
+            for candidate in (study.candidates[i] for i in result.not_tried)
+            if candidate.expected is not None
+        },
     )

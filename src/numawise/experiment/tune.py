@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from numawise.errors import UsageError
 from numawise.experiment.compare import Ask
 from numawise.experiment.halving import DEFAULT_POLICY, Policy
-from numawise.experiment.records import Verdict
+from numawise.experiment.records import Expectation, Verdict
 from numawise.experiment.search import Finish, Search, Steps, Task, TrialFailed
 from numawise.experiment.sequential import checked_levels, checked_value, first_look
 
@@ -35,6 +36,8 @@ class TuneResult(msgspec.Struct, frozen=True):
     """Calls of `run`, failed ones included."""
     failed: dict[int, str] = {}
     """Candidates that left the race, by index, and why."""
+    not_tried: tuple[int, ...] = ()
+    """Candidates that never ran, by index: expected to be slow by a prediction that proved right for others."""
 
 
 def tune(
@@ -47,6 +50,8 @@ def tune(
     delta: float = 0.02,
     seed: int = 0,
     before: Callable[[Ask], None] | None = None,
+    expected: Sequence[Expectation | None] | None = None,
+    keep: Sequence[T] = (),
 ) -> TuneResult:
     """Find the best of `candidates` and compare it with `default`; nothing but `run` is called.
 
@@ -67,6 +72,10 @@ def tune(
         seed: decides the order. The same seed and the same values give the same calls and the same result, so
             a stopped search is resumed by answering with the recorded values (or failures) first.
         before: called before each run with what it is and how much may follow.
+        expected: for each candidate its expected time over the default's, or None. It is held against the first
+            runs; where it proves right, candidates it leaves without hope are not run and the others' values are
+            drawn towards it; where it proves wrong, it is forgotten (`numawise.experiment.prior`).
+        keep: candidates that are run whatever is expected of them; the default always is.
 
     Returns:
         A `TuneResult`; `best` is the default unless the verdict is `better`.
@@ -83,7 +92,14 @@ def tune(
     ('bind', 'better', 0.8)
     """
     steps = tune_steps(
-        len(candidates), _position(candidates, default), budget=budget, alpha=alpha, delta=delta, seed=seed
+        len(candidates),
+        _position(candidates, default),
+        budget=budget,
+        alpha=alpha,
+        delta=delta,
+        seed=seed,
+        expected=expected,
+        keep=[_position(candidates, each) for each in keep],
     )
     answer: float | TrialFailed | None = None
     while True:
@@ -106,6 +122,7 @@ def tune(
         verdict=finish.verdict,
         trials=finish.trials,
         failed=finish.failed,
+        not_tried=finish.not_tried,
     )
 
 
@@ -131,6 +148,8 @@ def tune_steps(
     delta: float = 0.02,
     seed: int = 0,
     policy: Policy = DEFAULT_POLICY,
+    expected: Sequence[Expectation | None] | None = None,
+    keep: Collection[int] = (),
 ) -> Steps:
     """The search turned inside out: yields which candidate to run, is sent its value, returns a `Finish`.
 
@@ -145,8 +164,33 @@ def tune_steps(
             f"{least_budget(count, alpha)} (each once, and {first_look(alpha)} pairs against the default), "
             f"or fewer candidates"
         )
-    task = Task(count=count, default=default, budget=budget, alpha=alpha, delta=delta, policy=policy)
+    task = Task(
+        count=count,
+        default=default,
+        budget=budget,
+        alpha=alpha,
+        delta=delta,
+        policy=policy,
+        prior=_prior(expected, count, default),
+        keep=frozenset(keep),
+    )
     return (yield from Search(task, random.Random(seed)).steps())
+
+
+def _prior(expected: Sequence[Expectation | None] | None, count: int, default: int) -> dict[int, Expectation]:
+    """What is expected, by index, without the default. Raises UsageError for what no prediction can be."""
+    if expected is None:
+        return {}
+    if len(expected) != count:
+        raise UsageError(f"{len(expected)} expectations for {count} candidates: give one for each, or None")
+    prior = {index: each for index, each in enumerate(expected) if each is not None and index != default}
+    for index, each in prior.items():
+        if not (0 < each.ratio < math.inf and 0 <= each.sigma < math.inf):
+            raise UsageError(
+                f"candidate {index} is expected to take {each.ratio:g} of the default's time, give or take "
+                f"{each.sigma:g} in its logarithm: both must be finite, the first above 0, the second not below"
+            )
+    return prior
 
 
 def _position(candidates: Sequence[T], default: T) -> int:
