@@ -249,6 +249,11 @@ def test_resuming_with_the_other_suite_is_refused(tmp_path: Path) -> None:
     assert numawise(tmp_path, "bench", "--max-blocks", "6", "--", "true").returncode == 0
     done = numawise(tmp_path, "bench", "--full", "--resume", "--", "true")
     assert (done.returncode, "is --quick, not --full" in done.stderr) == (2, True)
+    done = numawise(tmp_path, "bench", "--threads", "1", "--resume", "--", "true")
+    assert (done.returncode, "has the arms default, not default; default, 1 thread" in done.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_report_shows_it_again(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_memory_is_the_limit_or_it_is_not() -> None:
         return lambda candidate: 0.138 / 9 / value
 
     assert "memory is the limit" in said(physics=share(0.8))["bandwidth"][0].sentence
-    assert "computing is the limit" in said(physics=share(0.1))["bandwidth"][0].sentence
+    assert "memory is not the limit" in said(physics=share(0.1))["bandwidth"][0].sentence
     assert "bandwidth" not in said(physics=share(0.5))
     assert "bandwidth" not in said(physics=share(1.5))
 
@@ -133,6 +133,12 @@ def test_balancing_a_busy_machine_and_a_control_that_differs_are_doubts() -> Non
     found = said(msgspec.structs.replace(quiet, settings=settings))
     assert "kernel.numa_balancing = 1" in found["balancing"][0].sentence
     assert "load average 6 on 8 CPUs" in found["busy"][0].sentence
+    suite = made_up.study()
+    loaded = msgspec.structs.replace(
+        suite, settings={**suite.settings, "load average": "9.00 9.00 9.00 1/2 3"}
+    )
+    assert "bandwidth" in said(suite)
+    assert "bandwidth" not in said(loaded), "others took part of what is compared"
 
     def odd(candidate: Candidate) -> float:
         return 0.03 if candidate.policy == "local" else 0.02

@@ -143,15 +143,28 @@ def command(
 
     with Store.open() as store:
         study = begin_or_resume(store, "bench", command_line, options, make, complete)
-        if study.bench is not None and study.bench.suite != suite:
-            raise UsageError(
-                f"run {study.id} is --{study.bench.suite}, not --{suite}; go on with the options it was begun with, "
-                "or start without --resume"
-            )
+        if options.resume:
+            _check_same(study, suite, make()[0] if only or counts else study.candidates)
         with _log(store, study, log_path) as log:
             outcome = carry_out(store, study, options, log)
         finish(store, study, outcome, options)
     return 0
+
+
+def _check_same(study: Study, suite: Suite, asked: tuple[Candidate, ...]) -> None:
+    """Refuse to go on with a run of other arms than are asked for now."""
+    began, now = ([arm.name for arm in arms] for arms in (study.candidates, asked))
+    was = study.bench.suite if study.bench is not None else suite
+    if was == suite and began == now:
+        return
+    what = (
+        f"is --{was}, not --{suite}"
+        if was != suite
+        else f"has the arms {'; '.join(began)}, not {'; '.join(now)}"
+    )
+    raise UsageError(
+        f"run {study.id} {what}; go on with the options it was begun with, or start without --resume"
+    )
 
 
 def _topology() -> Topology:

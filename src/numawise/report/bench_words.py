@@ -185,7 +185,8 @@ def _words(
     if kinds <= {"equivalent", "worse"}:
         detail = f"Of {len(placed)} other placements none is better than {study.default}; {field}."
         return words.Words("Leave it as it is", "", detail, "same")
-    detail = f"Nothing was shown better than {study.default}, but not everything was decided; {field}."
+    undecided = sum(arm.verdict.kind == "inconclusive" for arm in placed if arm.verdict)
+    detail = f"Against {study.default}, {undecided} of {len(placed)} could not be decided; {field}."
     return words.Words("Nothing was shown better", "", detail, "open")
 
 

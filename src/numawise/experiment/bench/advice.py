@@ -20,6 +20,8 @@ from numawise.experiment.records import Candidate, Outcome, Study, Trial, Verdic
 
 Tone = Literal["do", "same", "know", "doubt"]
 """Something to do; nothing to change; good to know; a reason not to rely on it."""
+_IDLE = 0.5
+"""Runnable threads per allowed CPU, beyond which the machine was not idle."""
 _ORDER = ("do", "same", "doubt", "know")
 
 
@@ -57,6 +59,15 @@ class Facts(msgspec.Struct, frozen=True):
     def built_in(self) -> bool:
         """Is it the built-in suite?"""
         return self.study.bench is not None and self.study.bench.built_in
+
+    @property
+    def busy(self) -> float | None:
+        """The load average at the start where it shows that the machine was not idle; else None."""
+        try:
+            load = float(self.study.settings.get("load average", "").split()[0])
+        except (IndexError, ValueError):  # not readable here
+            return None
+        return load if load > _IDLE * len(self.study.topology.allowed.cpus) else None
 
     def amount(self, verdict: Verdict, other: str = "") -> str:
         """How much, with the interval, and than (or as) what."""

@@ -13,7 +13,9 @@ _CACHED = 1.05
 
 
 def advise(facts: Facts) -> Iterator[Advice]:
-    """One sentence for each method under the default placement."""
+    """One sentence for each method under the default placement; none where others took part of either figure."""
+    if facts.busy is not None:
+        return
     for arm in facts.arms:
         share, rate, limit = (arm.figures.get(k) for k in ("share_of_read", "gb_per_s", "read_gb_per_s"))
         first = arm.name == facts.study.default or arm.axis == "method"
@@ -29,5 +31,8 @@ def advise(facts: Facts) -> Iterator[Advice]:
             )
             yield Advice("bandwidth", sentence, evidence)
         elif share <= _FREE:
-            sentence = f"{arm.name}: computing is the limit, not memory ({figures}). Where memory lies changes little."
+            sentence = (
+                f"{arm.name}: memory is not the limit ({figures}): computing is, or threads that wait for each other. "
+                "Where memory lies changes little."
+            )
             yield Advice("bandwidth", sentence, evidence)

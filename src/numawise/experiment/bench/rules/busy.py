@@ -6,18 +6,12 @@ from collections.abc import Iterator
 
 from numawise.experiment.bench.advice import Advice, Facts
 
-_IDLE = 0.5
-"""Runnable threads per allowed CPU, beyond which the machine was not idle."""
-
 
 def advise(facts: Facts) -> Iterator[Advice]:
     """Says so where the load average of the minute before the first trial was high."""
     cpus = len(facts.study.topology.allowed.cpus)
-    try:
-        load = float(facts.study.settings.get("load average", "").split()[0])
-    except (IndexError, ValueError):  # not readable here: nothing to say
-        return
-    if load > _IDLE * cpus:
+    load = facts.busy
+    if load is not None:
         yield Advice(
             rule="busy",
             sentence=(
