@@ -51,6 +51,17 @@ def test_one_process_a_gpu_in_the_programs_order() -> None:
     assert [p.threads for p in made.placements] == [4, 8, 4]
 
 
+def test_more_threads_than_a_shared_node_has_cpus_are_noted() -> None:
+    topology = with_gpus(two_sockets(), 0, 0, 1)
+    made = planned("--per gpu --threads 12", topology)
+    assert [note for note in made.notes if "threads" in note] == [
+        "2 processes x 12 threads = 24 share the 16 CPUs 0-7,16-23; 8 threads each would fit"
+    ]
+    assert not planned("--per gpu --threads 8", topology).notes[1:]
+    with pytest.raises(UsageError, match="17 threads each"):
+        planned("--per gpu --threads 17", topology)
+
+
 def test_some_of_them_one_process_each() -> None:
     made = planned("--per gpu --gpu 3,0", with_gpus(two_sockets(), 0, 0, 1, 1))
     assert [p.devices for p in made.placements] == [("0000:40:00.0",), ("0000:10:00.0",)]

@@ -129,7 +129,7 @@ def test_more_gpus_than_cores_are_refused_with_the_arithmetic(archive: Path) -> 
         UsageError, match=rf"{gpus} GPUs x 1 core each = {gpus} cores > {gpus - 1}"
     ) as refusal:
         plan(squeezed, Request(per="gpu", gpu_mode="exclusive"))
-    assert f"node {crowded} has {gpus} GPUs and only {gpus - 1} cores" in str(refusal.value)
+    assert f"node {crowded} has {gpus} GPUs and only {gpus - 1} core" in str(refusal.value)
     assert plan(squeezed, Request(per="gpu")).placements  # sharing them is possible
 
 

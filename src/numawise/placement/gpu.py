@@ -217,8 +217,9 @@ def _split(topology: Topology, pool: CPUSet, members: Sequence[str], home: tuple
     cores = cores_of(topology, pool)
     if len(members) > len(cores):
         where = node_text(home) if home else "this machine"
+        some = f"{len(cores)} core{'s' if len(cores) != 1 else ''}"
         raise UsageError(
-            f"{where} has {len(members)} GPUs and only {len(cores)} cores that may be used (CPUs {pool}): "
+            f"{where} has {len(members)} GPUs and only {some} that may be used (CPUs {pool}): "
             f"{len(members)} GPUs x 1 core each = {len(members)} cores > {len(cores)}; "
             "use --gpu-mode node, where they share the cores"
         )

@@ -34,7 +34,7 @@ def gpu_units(topology: Topology, request: Request, cpus: CPUSet) -> tuple[tuple
                 "--per gpu starts one process a GPU; with --workers it needs CPUs of each GPU's own to share out: "
                 "add --gpu-mode exclusive"
             )
-        return tuple(units), notes
+        return tuple(units), [*notes, *_crowded(units, request.threads)]
     whole = _unit(topology, gpus, [places[gpu.address] for gpu in gpus])
     per = request.per or ("node" if (request.workers or 1) > 1 else None)
     if per is None:
@@ -58,6 +58,19 @@ def _nodes_of(topology: Topology, cpus: CPUSet) -> tuple[int, ...]:
 
 def _overlap(units: Sequence[Unit]) -> bool:
     return sum(len(unit.cpus) for unit in units) > len({cpu for unit in units for cpu in unit.cpus})
+
+
+def _crowded(units: Sequence[Unit], threads: int | None) -> list[str]:
+    """Processes of GPUs on one node share its CPUs: is that told more threads than there are CPUs?"""
+    notes = []
+    for cpus in dict.fromkeys(unit.cpus for unit in units):
+        sharing = sum(unit.cpus == cpus for unit in units)
+        if threads is not None and sharing * threads > len(cpus):
+            notes.append(
+                f"{sharing} processes x {threads} threads = {sharing * threads} share the {len(cpus)} CPUs {cpus}; "
+                f"{len(cpus) // sharing} threads each would fit"
+            )
+    return notes
 
 
 def _without_variable(gpus: Sequence[Gpu]) -> list[str]:

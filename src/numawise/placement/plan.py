@@ -116,10 +116,10 @@ def _check_each(units: Sequence[Unit], threads: int, request: Request) -> None:
     tight = min(units, key=lambda unit: len(unit.cpus))
     if len(tight.cpus) >= threads:
         return
-    if len({len(unit.cpus) for unit in units}) == 1:
+    if len({len(unit.cpus) for unit in units}) == 1 and not tight.gpus:  # those of GPUs may overlap
         _check_room(units, len(units), threads, request)
     room = sum(len(unit.cpus) // threads for unit in units)
-    elsewhere = f", or --workers {room} where there is room" if room else ""
+    elsewhere = f", or --workers {room} where there is room" if room and not tight.gpus else ""
     raise UsageError(
         f"{threads} threads each, but CPUs {tight.cpus} are only {len(tight.cpus)}; "
         f"possible: {len(tight.cpus)} threads each{elsewhere}"

@@ -45,21 +45,21 @@ def _with_gpus(topology: Topology, tree: Root) -> Topology:
 
 
 def _network(gpus: Iterable[Gpu], topology: Topology, tree: Root | None) -> list[str]:
-    """One note: the network card nearest to each GPU, and what NCCL and RCCL would have to be told to use it."""
-    from numawise.machine.gpus.nics import adapters, nearest
+    """The network cards nearest to the GPUs, and what NCCL and RCCL would have to be told to use them."""
+    from numawise.machine.gpus.nics import Near, adapters, nearest
 
-    lines, named = [], True
+    served: dict[Near, list[str]] = {}
     for gpu in {gpu.address: gpu for gpu in gpus}.values():
         near = nearest(gpu, topology, tree)
-        if near is None:
-            continue
+        if near is not None:
+            served.setdefault(near, []).append(gpu.address)
+    notes = []
+    for near, addresses in served.items():
         names = adapters(near, tree)
-        named = named and bool(names)
-        cards = "+".join(nic.address for nic in near.nics)
-        lines.append(
-            f"{gpu.address}: {cards} ({near.how}{f', NCCL_IB_HCA={chr(44).join(names)}' if names else ''})"
+        setting = f"NCCL_IB_HCA={','.join(names)}" if names else "NCCL_IB_HCA or NCCL_SOCKET_IFNAME"
+        cards = ", ".join(nic.address for nic in near.nics)
+        notes.append(
+            f"nearest to GPU {', '.join(addresses)}: network card {cards} ({near.how}); "
+            f"{setting} tells NCCL and RCCL"
         )
-    if not lines:
-        return []
-    hint = "" if named else "; for NCCL and RCCL, NCCL_IB_HCA or NCCL_SOCKET_IFNAME names it"
-    return [f"nearest network card of GPU {'; '.join(lines)}{hint}"]
+    return notes
