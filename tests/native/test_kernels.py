@@ -1,22 +1,22 @@
 """Every kernel does what its name says, at any size and any address, and refuses what does not fit."""
 
+import ctypes
 import mmap
 import random
+import re
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 
 from numawise.errors import NumawiseError, UsageError
 from numawise.native.binding import kernel, kernel_names, run_kernel
+from numawise.native.isa import isa_number, isas
 from numawise.native.parallel import run_on_threads
 
-SIZES = [8, 9, 16, 24, 63, 64, 65, 127, 1000, 4096, 4099]
-OFFSETS = [0, 1, 3, 7, 8, 13]
-
-
-def random_bytes(length: int) -> bytearray:
-    return bytearray(random.Random(length).randbytes(length))
+SIZES = [8, 9, 16, 24, 63, 64, 65, 127, 256, 520, 1000, 4096, 4099]
+OFFSETS = [0, 1, 3, 7, 8, 13, 56, 63]
 
 
 def words(data: bytes) -> list[int]:
@@ -24,37 +24,90 @@ def words(data: bytes) -> list[int]:
     return list(struct.unpack(f"={whole}Q", data[: whole * 8]))
 
 
-@pytest.mark.parametrize("offset", OFFSETS)
-@pytest.mark.parametrize("size", SIZES)
-def test_read_sums_the_words(size: int, offset: int) -> None:
-    data = random_bytes(size + offset)
-    part = memoryview(data)[offset:]
-    run = run_kernel("read", part, passes=2)
-    assert run.result == sum(words(bytes(part))) % 2**64
-    assert (run.elements, run.passes, run.bytes) == (size // 8, 2, size // 8 * 16)
+@pytest.mark.parametrize("isa", isas())
+@pytest.mark.parametrize("name", [name for name in kernel_names() if name not in ("chase", "spin")])
+def test_it_computes_what_its_name_says_and_touches_nothing_else(name: str, isa: str) -> None:
+    for size in SIZES:
+        for offset in OFFSETS:
+            # The buffers lie differently against a line, and before and behind them are bytes to keep.
+            whole = [content(name, size + offset + i + 80, i) for i in range(kernel(name).buffers)]
+            places = [slice(offset + i, offset + i + size) for i in range(len(whole))]
+            before = [bytes(data) for data in whole]
+            run = run_kernel(
+                name, *(memoryview(data)[at] for data, at in zip(whole, places, strict=True)), isa=isa
+            )
+            parts = [words(data[at]) for data, at in zip(before, places, strict=True)]
+            result, written = expected(name, parts)
+            assert run.result == result, (size, offset)
+            if written is not None:
+                start = places[-1].start
+                assert words(whole[-1][start : start + size]) == written, (size, offset)
+                end = start + size // 8 * 8
+                assert whole[-1][:start] == before[-1][:start], (size, offset)
+                assert whole[-1][end:] == before[-1][end:], (size, offset)
+                whole.pop()
+            assert [bytes(data) for data in whole] == before[: len(whole)]
 
 
-@pytest.mark.parametrize("offset", OFFSETS)
-@pytest.mark.parametrize("size", SIZES)
-def test_write_fills_whole_words_and_nothing_else(size: int, offset: int) -> None:
-    data = random_bytes(size + offset + 5)
-    before = bytes(data)
-    run_kernel("write", memoryview(data)[offset : offset + size])
-    end = offset + size // 8 * 8
-    assert words(data[offset:end]) == [0x6E756D6177697365] * (size // 8)
-    assert data[:offset] == before[:offset]
-    assert data[end:] == before[end:]
+def content(name: str, length: int, seed: int) -> bytearray:
+    """Random bytes; for triad the doubles of small whole numbers (at any address), whose results are exact."""
+    if not name.startswith("triad"):
+        return bytearray(random.Random(seed).randbytes(length))
+    # Each byte pattern repeats every 8 bytes, so that a double begins wherever the buffer does.
+    return bytearray((b"\x40" * 8) * (length // 8 + 1))[:length]
 
 
-@pytest.mark.parametrize("offset", OFFSETS)
-@pytest.mark.parametrize("size", SIZES)
-def test_copy_copies_whole_words_and_nothing_else(size: int, offset: int) -> None:
-    source, target = random_bytes(size + offset), bytearray(size + 2)
-    run = run_kernel("copy", memoryview(source)[offset:], memoryview(target)[2:], passes=3)
-    whole = size // 8 * 8
-    assert target[2 : 2 + whole] == source[offset : offset + whole]
-    assert not any(target[2 + whole :]) and not any(target[:2])
-    assert run.bytes == size // 8 * 16 * 3
+def expected(name: str, parts: list[list[int]]) -> tuple[int, list[int] | None]:
+    """What a pass returns, and what stands in the last buffer after it, by plain arithmetic."""
+    count = len(parts[0])
+    if name in ("read", "read_nt"):
+        return sum(parts[0]) % 2**64, None
+    if name in ("write", "write_nt"):
+        return count, [0x6E756D6177697365] * count
+    if name in ("copy", "copy_nt"):
+        return count, parts[0]
+    if name in ("triad", "triad_nt"):
+        return count, [bits(real(a) + 3.0 * real(b)) for a, b in zip(parts[0], parts[1], strict=True)]
+    assert name == "mix", f"a new kernel: say here what {name} computes"
+    return count, [(a + b) % 2**64 for a, b in zip(*parts, strict=True)]
+
+
+def real(word: int) -> float:
+    return float(struct.unpack("=d", struct.pack("=Q", word))[0])
+
+
+def bits(value: float) -> int:
+    return int(struct.unpack("=Q", struct.pack("=d", value))[0])
+
+
+@pytest.mark.parametrize("isa", isas())
+@pytest.mark.parametrize("name", ["triad", "triad_nt"])
+def test_triad_on_doubles_of_many_sizes(name: str, isa: str) -> None:
+    numpy = pytest.importorskip("numpy")
+    for count in (1, 5, 8, 17, 100, 1001):
+        first = numpy.arange(count, dtype="float64")
+        second = numpy.arange(count, dtype="float64")[::-1].copy()
+        third = numpy.full(count + 2, -1.0)
+        run_kernel(name, first, second, third[1:-1], isa=isa)
+        assert (third[1:-1] == first + 3.0 * second).all()
+        assert third[0] == third[-1] == -1.0
+
+
+def test_spin_touches_nothing_and_counts_its_steps() -> None:
+    run = run_kernel("spin", passes=3)
+    assert (run.result, run.bytes) == (run.elements, 0)
+    assert run.seconds > 0
+
+
+def test_a_long_buffer_is_made_in_slices_without_a_seam() -> None:
+    """More than one slice of 64 MiB, and of 16 MiB for a chase: the carry goes from one to the next."""
+    with mmap.mmap(-1, (64 << 20) + 4096) as big:
+        big[(64 << 20) - 8 : (64 << 20) + 8] = struct.pack("=QQ", 5, 7)
+        assert run_kernel("read", big).result == 12
+        assert run_kernel("write", big).result == len(big) // 8
+        assert big[(64 << 20) - 8 : (64 << 20) + 8] == b"esiwamun" * 2
+        run = run_kernel("chase", memoryview(big)[: (16 << 20) + 64 * 3])
+        assert (run.result, run.elements) == (0, (1 << 18) + 3)
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 17, 1000])
@@ -63,19 +116,23 @@ def test_chase_visits_every_line_once_and_comes_back(lines: int, offset: int) ->
     data = bytearray(lines * 64 + offset + 10)
     part = memoryview(data)[offset:]
     run = run_kernel("chase", part, seed=lines)
+    base = ctypes.addressof(ctypes.c_char.from_buffer(data)) + offset
     seen, at = [], 0
     for _ in range(lines):
-        at = struct.unpack_from("=Q", part, at)[0]
+        at = struct.unpack_from("=Q", part, at)[0] - base
         seen.append(at)
     assert sorted(seen) == [line * 64 for line in range(lines)]
+    assert seen[-1] == 0
     assert (run.result, run.elements) == (0, (lines * 64 + 10) // 64)
 
 
 def test_chase_is_the_same_ring_for_the_same_seed_only() -> None:
-    rings = [bytearray(64 * 200) for _ in range(3)]
-    for ring, seed in zip(rings, (1, 1, 2), strict=True):
+    ring = bytearray(64 * 200)
+    laid = []
+    for seed in (1, 1, 2):
         run_kernel("chase", ring, seed=seed)
-    assert rings[0] == rings[1] != rings[2]
+        laid.append(bytes(ring))
+    assert laid[0] == laid[1] != laid[2]
 
 
 def test_chase_with_the_seed_that_cancels_its_own_constant() -> None:
@@ -103,6 +160,24 @@ def test_numpy_arrays_of_any_type_can_be_read() -> None:
     assert run_kernel("read", array).result == sum(words(array.tobytes())) % 2**64
     with pytest.raises(UsageError, match="contiguous"):
         run_kernel("read", array.reshape(10, 10)[:, :8])
+
+
+def test_the_environment_chooses_the_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isas()[-1] == "portable"
+    assert isa_number(None) == isa_number(isas()[0])
+    monkeypatch.setenv("NUMAWISE_ISA", "portable")
+    assert isa_number(None) == isa_number("portable")
+    monkeypatch.setenv("NUMAWISE_ISA", "")
+    assert isa_number(None) == isa_number(isas()[0])
+    monkeypatch.setenv("NUMAWISE_ISA", "mmx")
+    with pytest.raises(UsageError, match="NUMAWISE_ISA=mmx is no instruction set of this machine"):
+        run_kernel("read", bytes(64))
+
+
+def test_the_instruction_sets_are_those_of_the_cpu() -> None:
+    flags = set(re.findall(r"\w+", Path("/proc/cpuinfo").read_text()))
+    assert ("avx2" in isas()) == {"avx2", "fma"}.issubset(flags)
+    assert ("avx512" in isas()) == {"avx2", "fma", "avx512f"}.issubset(flags)
 
 
 def test_the_buffer_is_released_afterwards() -> None:
@@ -138,6 +213,7 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
         (lambda: run_kernel("copy", view[:32], view[24:56]), "overlap"),
         (lambda: run_kernel("read", data, passes=0), "at least one pass"),
         (lambda: run_kernel("read", data, seconds=float("nan")), "0 or more seconds"),
+        (lambda: run_kernel("read", data, isa="sse9"), "isa 'sse9' is no instruction set .*portable"),
         (lambda: run_on_threads("read", [], seconds=0), "at least one buffer"),
         (lambda: run_on_threads("read", [data, b"short"], seconds=0), "hold no element"),
     ]:

@@ -18,23 +18,32 @@ def compiler(name: str) -> str:
 
 
 def run(*argv: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=250, check=False)
 
 
 @pytest.mark.parametrize("name", ["gcc", "clang"])
+@pytest.mark.parametrize(("sanitizer", "part"), [("address,undefined", "all"), ("thread", "threads")])
 def test_sanitizers_find_nothing(
-    name: str, tmp_path: Path, kernel_sources: list[str], strict_flags: list[str]
+    name: str, sanitizer: str, part: str, tmp_path: Path, kernel_sources: list[str], strict_flags: list[str]
 ) -> None:
     cc = compiler(name)
-    sanitize = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    sanitize = ["-g", "-O1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
     (tmp_path / "empty.c").write_text("int main(void) { return 0; }\n")
     probe = run(cc, *sanitize, str(tmp_path / "empty.c"), "-o", str(tmp_path / "empty"))
     if probe.returncode != 0:
-        pytest.skip(f"{name} has no sanitizers here: {probe.stderr.strip().splitlines()[-1]}")
+        pytest.skip(f"{name} has no such sanitizer here: {probe.stderr.strip().splitlines()[-1]}")
+    probe = run(str(tmp_path / "empty"))
+    if probe.returncode != 0:
+        pytest.skip(f"programs built with it do not start here: {probe.stderr.strip().splitlines()[-1]}")
     built = run(cc, *strict_flags, *sanitize, *kernel_sources, DRIVER, "-o", str(tmp_path / "driver"))
     assert built.returncode == 0, built.stderr
-    ran = run(str(tmp_path / "driver"))
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{len(kernel_sources) - 1} kernels\n", "")
+    ran = run(str(tmp_path / "driver"), part)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, said(kernel_sources), "")
+
+
+def said(kernel_sources: list[str]) -> str:
+    """What the driver prints: each file beside the engine's is a kernel."""
+    return f"{sum(Path(path).parent.name == 'kernels' for path in kernel_sources)} kernels\n"
 
 
 @pytest.mark.parametrize("name", ["gcc", "clang"])
@@ -44,12 +53,14 @@ def test_the_loops_stay_loops(
     """A kernel that became a call of memcpy would measure the C library."""
     cc = compiler(name)
     nm = compiler("nm")
-    library = str(tmp_path / "kernels.so")
-    built = run(cc, *strict_flags, "-O3", "-fPIC", "-shared", NO_CALLS[name], *kernel_sources, "-o", library)
-    assert built.returncode == 0, built.stderr
-    needed = run(nm, "-D", "--undefined-only", library).stdout
-    assert "clock_gettime" in needed
-    assert "mem" not in needed
+    kernels = [path for path in kernel_sources if Path(path).parent.name == "kernels"]
+    for path in kernels:
+        built = run(
+            cc, *strict_flags, "-O3", "-fPIC", "-c", NO_CALLS[name], path, "-o", str(tmp_path / "kernel.o")
+        )
+        assert built.returncode == 0, built.stderr
+        needed = run(nm, "--undefined-only", str(tmp_path / "kernel.o")).stdout
+        assert set(needed.split()) <= {"U", "_GLOBAL_OFFSET_TABLE_"}, path
 
 
 def test_it_compiles_and_runs_for_aarch64(
@@ -66,4 +77,4 @@ def test_it_compiles_and_runs_for_aarch64(
     if emulator is None:
         pytest.skip("compiled for aarch64; no qemu-aarch64 here to run it")
     ran = run(emulator, program)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{len(kernel_sources) - 1} kernels\n", "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, said(kernel_sources), "")

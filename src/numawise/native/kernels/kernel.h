@@ -13,6 +13,7 @@
 #ifndef NUMAWISE_KERNEL_H
 #define NUMAWISE_KERNEL_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,8 +43,9 @@ struct numawise_kernel {
     const char *name;
     const char *summary;
     numawise_pass *passes[NUMAWISE_ISAS]; /* NULL where there is none */
-    /* Fills the first buffer before the clock starts; NULL where the content does not matter. */
-    void (*prepare)(void *const *buffers, size_t elements, uint64_t seed);
+    /* Fills the first buffer before the clock starts, and gives up once *stop is set (NULL: never); NULL where the
+       content does not matter. */
+    void (*prepare)(void *const *buffers, size_t elements, uint64_t seed, const atomic_int *stop);
     uint32_t buffers;           /* 0 to 3; one that is overwritten comes last */
     uint32_t writes;            /* which buffers are overwritten */
     uint32_t element_bytes;     /* distance between elements in a buffer */

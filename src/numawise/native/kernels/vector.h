@@ -68,9 +68,13 @@ NUMAWISE_AVX512_TARGET NUMAWISE_INLINE void numawise_stream_line64(void *at, con
 {
     _mm512_stream_si512((__m512i *)at, (__m512i)vectors[0]);
 }
+/* With a wall behind each line: a compiler that mixes the stores of several would leave them in parts for longer. */
 #define NUMAWISE_STREAM_LINE(at, vectors)                                                     \
-    _Generic((vectors)[0], numawise_vec16: numawise_stream_line16, numawise_vec32: numawise_stream_line32, \
-             numawise_vec64: numawise_stream_line64)(at, vectors)
+    do {                                                                                      \
+        _Generic((vectors)[0], numawise_vec16: numawise_stream_line16,                        \
+                 numawise_vec32: numawise_stream_line32, numawise_vec64: numawise_stream_line64)(at, vectors); \
+        __asm__ volatile("" ::: "memory");                                                    \
+    } while (0)
 NUMAWISE_INLINE void numawise_stream_fence(void)
 {
     _mm_sfence();
@@ -89,9 +93,10 @@ NUMAWISE_INLINE void numawise_stream_word(void *at, uint64_t word)
 }
 NUMAWISE_INLINE void numawise_stream_line16(void *at, const numawise_vec16 *vectors)
 {
-    char *to = at;
-    __asm__ volatile("stnp %q1, %q2, %0" : "=m"(*(char(*)[32])to) : "w"(vectors[0]), "w"(vectors[1]));
-    __asm__ volatile("stnp %q1, %q2, %0" : "=m"(*(char(*)[32])(to + 32)) : "w"(vectors[2]), "w"(vectors[3]));
+    __asm__ volatile("stnp %q1, %q2, [%0]\n\tstnp %q3, %q4, [%0, 32]"
+                     :
+                     : "r"(at), "w"(vectors[0]), "w"(vectors[1]), "w"(vectors[2]), "w"(vectors[3])
+                     : "memory");
 }
 #define NUMAWISE_STREAM_LINE(at, vectors) numawise_stream_line16(at, vectors)
 NUMAWISE_INLINE void numawise_stream_fence(void)

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "../kernel.h"
+#include "api.h"
 
 /* CLOCK_MONOTONIC, so that the stamps of threads and processes of one machine can be laid side by side. */
 static inline uint64_t numawise_now_ns(void)
@@ -38,9 +38,6 @@ numawise_pass *numawise_pass_for(const struct numawise_kernel *kernel, uint32_t 
  */
 uint64_t numawise_one_pass(const struct numawise_kernel *kernel, numawise_pass *pass, void *const *buffers,
                            size_t elements, const atomic_int *stop);
-
-/* How many elements one pass over buffers of this many bytes has. */
-NUMAWISE_API size_t numawise_elements(const struct numawise_kernel *kernel, size_t bytes);
 
 /* A thread of a crew. The caller fills the first part. */
 struct numawise_member {

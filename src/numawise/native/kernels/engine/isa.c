@@ -8,9 +8,6 @@ static const char *const NAMES[NUMAWISE_ISAS] = {
     [NUMAWISE_AVX512] = "avx512",
 };
 
-NUMAWISE_API const char *numawise_isa_name(uint32_t isa);
-NUMAWISE_API int numawise_isa_here(uint32_t isa);
-
 /* NULL past the last. */
 const char *numawise_isa_name(uint32_t isa)
 {

@@ -19,11 +19,6 @@ struct table {
     char apart[2 * NUMAWISE_LINE];
 };
 
-NUMAWISE_API int numawise_pingpong_start(int32_t first, int32_t second, uint64_t round_trips, uint64_t samples,
-                                         uint64_t *sample_ns, int32_t *failed_cpu, void **out);
-NUMAWISE_API int numawise_pingpong_wait(void *table, uint64_t most_ns);
-NUMAWISE_API void numawise_pingpong_end(void *table);
-
 /* Waits for the ball to come with this number; 0 when it was stopped meanwhile. */
 static int await(struct table *table, uint64_t number)
 {

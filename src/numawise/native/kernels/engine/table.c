@@ -10,24 +10,9 @@ enum { SLICE = 64 << 20, WHOLE_SLICE = 1 << 24 };
 /* Steps of a pass over no buffer: about 20 microseconds. */
 enum { NO_BUFFER_STEPS = 1 << 16 };
 
-/* What one timed run did; times are CLOCK_MONOTONIC, so that runs of several threads can be laid side by side. */
-struct numawise_run {
-    uint64_t passes;
-    uint64_t started_ns;
-    uint64_t ended_ns;
-    uint64_t result; /* of the last pass */
-};
-
 /* The linker gives the bounds of a section whose name is a C identifier. */
 extern const struct numawise_kernel *const __start_numawise_table[] __attribute__((visibility("hidden")));
 extern const struct numawise_kernel *const __stop_numawise_table[] __attribute__((visibility("hidden")));
-
-NUMAWISE_API int numawise_abi(void);
-NUMAWISE_API size_t numawise_kernel_count(void);
-NUMAWISE_API const struct numawise_kernel *numawise_kernel_at(size_t index);
-NUMAWISE_API int numawise_run_kernel(const struct numawise_kernel *kernel, uint32_t isa, void *const *buffers,
-                                     size_t bytes, uint64_t passes, uint64_t least_ns, uint64_t seed,
-                                     struct numawise_run *out);
 
 int numawise_abi(void)
 {
@@ -81,7 +66,7 @@ int numawise_run_kernel(const struct numawise_kernel *kernel, uint32_t isa, void
         return -1;
     }
     if (kernel->prepare != NULL) {
-        kernel->prepare(buffers, elements, seed);
+        kernel->prepare(buffers, elements, seed, NULL);
     }
     out->passes = 0;
     out->started_ns = numawise_now_ns();

@@ -11,46 +11,6 @@
 
 #include "engine.h"
 
-struct numawise_stamp {
-    uint64_t started_ns;
-    uint64_t ended_ns;
-};
-
-/* One thread's work, and what came of it. */
-struct numawise_task {
-    const struct numawise_kernel *kernel;
-    void *buffers[NUMAWISE_BUFFERS];
-    uint64_t bytes; /* of each buffer */
-    uint64_t seed;
-    uint64_t pause; /* background: steps of an empty loop between pieces */
-    int32_t cpu;    /* -1: wherever the caller may run */
-    int32_t background;
-    /* Filled by the run: */
-    int32_t failed;  /* errno, of the thread or of its memory for stamps */
-    int32_t pinning; /* whether it was the pinning that failed */
-    int32_t ran_on;
-    int32_t unused;
-    uint64_t result; /* measured: of the last pass */
-    uint64_t repeats;
-    struct numawise_stamp *stamps; /* one a repeat; freed with the team */
-};
-
-struct numawise_plan {
-    uint64_t repeats;
-    uint64_t least_ns;
-    uint64_t warmups;
-    uint32_t isa;
-    uint32_t unused;
-};
-
-struct numawise_outcome {
-    uint64_t passes; /* in each repeat, of each measured thread */
-    uint64_t background_bytes;
-    uint64_t background_ns;
-    int32_t complete; /* 0 when it was stopped before its end */
-    int32_t unused;
-};
-
 enum {
     SHORTEST_NS = 50000,     /* a shorter pass is repeated: the clock costs 25 ns and the barrier's exit some 100 */
     UNTRIED_BYTES = 4 << 20, /* a pass over more takes longer than that anywhere */
@@ -87,12 +47,6 @@ struct team {
     atomic_size_t arrived;
     _Alignas(2 * NUMAWISE_LINE) atomic_size_t turn;
 };
-
-NUMAWISE_API int numawise_team_start(struct numawise_task *tasks, size_t count, const struct numawise_plan *plan,
-                                     void **team);
-NUMAWISE_API int numawise_team_wait(void *team, uint64_t most_ns);
-NUMAWISE_API void numawise_team_stop(void *team, struct numawise_outcome *out);
-NUMAWISE_API void numawise_team_free(void *team);
 
 static int stopped(const struct team *team)
 {
@@ -140,13 +94,19 @@ static void run_passes(struct thread *me, uint64_t passes)
     }
 }
 
-/* The time of one pass, from as many as the clock needs. */
+static uint64_t time_of(struct thread *me, uint64_t passes)
+{
+    const uint64_t started = numawise_now_ns();
+    run_passes(me, passes);
+    return numawise_now_ns() - started;
+}
+
+/* The time of one pass, from as many as the clock needs. The shorter of two, since a thread may lose its CPU. */
 static uint64_t try_pass(struct thread *me)
 {
     for (uint64_t passes = 1;; passes *= 2) {
-        const uint64_t started = numawise_now_ns();
-        run_passes(me, passes);
-        const uint64_t took = numawise_now_ns() - started;
+        const uint64_t first = time_of(me, passes), second = time_of(me, passes);
+        const uint64_t took = first < second ? first : second;
         if (took >= SHORTEST_NS || stopped(me->team)) {
             return took / passes;
         }
@@ -204,6 +164,9 @@ static void measure(struct thread *me)
     meet(team);
     me->pass_ns = me->task->bytes * me->task->kernel->buffers >= UNTRIED_BYTES ? SHORTEST_NS : try_pass(me);
     meet(team);
+    if (stopped(team)) {
+        return; /* a barrier left by a stop has ordered nothing: no look at what others write */
+    }
     const uint64_t passes = passes_needed(team);
     if (leader) {
         team->outcome.passes = passes;
@@ -212,7 +175,7 @@ static void measure(struct thread *me)
     }
     while (!stopped(team)) {
         meet(team);
-        if (team->done || stopped(team)) {
+        if (stopped(team) || team->done) {
             break;
         }
         const uint64_t started = numawise_now_ns();
@@ -269,7 +232,10 @@ static void work(void *argument)
     struct thread *me = argument;
     struct team *team = me->team;
     if (me->task->kernel->prepare != NULL) {
-        me->task->kernel->prepare(me->task->buffers, me->elements, me->task->seed);
+        me->task->kernel->prepare(me->task->buffers, me->elements, me->task->seed, &team->crew.stop);
+    }
+    if (stopped(team)) {
+        return; /* before anything runs over what was given up half-way */
     }
     if (me->task->background) {
         await(team, &team->prepared, team->measured); /* rings are laid at full speed */
