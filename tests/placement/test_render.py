@@ -68,5 +68,5 @@ def test_several_processes_are_several_lines_with_their_own_numbers() -> None:
 
 def test_a_tool_there_is_no_file_for() -> None:
     assert {"numactl", "taskset", "env"} <= set(formats())
-    with pytest.raises(UsageError, match="no export called 'excel'; there are env, numactl, taskset"):
+    with pytest.raises(UsageError, match="no export called 'excel'; there are compose, docker, env"):
         render(plan(two_sockets(), Request()), "excel", ())

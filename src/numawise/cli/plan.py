@@ -6,6 +6,13 @@ from typing import Any
 
 import click
 
+from numawise.cli.shared.exports import (
+    export_options,
+    make_export,
+    refuse_without_export,
+    show_export,
+    take_export,
+)
 from numawise.cli.shared.options import (
     command_argument,
     json_option,
@@ -19,7 +26,7 @@ from numawise.machine.codec import to_json
 @click.command("plan", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @selection_options()
 @root_option
-@click.option("--export", metavar="TOOL", help="Write the plan for another tool: numactl, taskset, env.")
+@export_options
 @json_option
 @command_argument
 def command(
@@ -28,11 +35,15 @@ def command(
     """Show where `run` would put the processes, on this machine or on one in a file."""
     from numawise.cli.shared.resolve import resolve
     from numawise.machine import read
-    from numawise.placement.render import render
 
-    plan = resolve(take_values(given), read(root), root=root, advise=True)
+    details = take_export(given)
+    if export is None:
+        refuse_without_export(details)
+    values = take_values(given)
+    plan = resolve(values, read(root), root=root, advise=True)
     if export is not None:
-        click.echo(render(plan, export, command_line))
+        made = make_export(export, plan, command_line, values, details)
+        show_export(export, made, details, as_json=as_json)
     elif as_json:
         click.echo(to_json(plan, indent=2))
     else:

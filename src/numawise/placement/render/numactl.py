@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 from numawise.linux.cpuset import format_list
-from numawise.placement.fill import fill
-from numawise.placement.values import MemoryPolicy, Placement, Plan
+from numawise.placement.render.shared.job import Export, Job, by_rank, placeholders, unsaid
+from numawise.placement.render.shared.quoting import comments, under_env
+from numawise.placement.values import MemoryPolicy, Placement
 
 _OPTIONS = {
     "bind": "--membind",
@@ -16,11 +16,20 @@ _OPTIONS = {
     "preferred": "--preferred",
     "preferred-many": "--preferred-many",
 }
+_SINCE = {"weighted-interleave": "2.0.19", "preferred-many": "2.0.15"}
 
 
-def render(plan: Plan, command: Sequence[str]) -> str:
+def render(job: Job) -> Export:
     """One line a process, as a POSIX shell would take it."""
-    return "\n".join(_line(placement, command) for placement in plan.placements)
+    lost = by_rank(job, ((p, note) for p in job.plan.placements for note in unsaid(p, "numactl")))
+    new = (
+        (p, f"--{p.memory.mode} needs numactl {_SINCE[p.memory.mode]} or later")
+        for p in job.plan.placements
+        if p.memory.mode in _SINCE
+    )
+    lines = [_line(job, placement) for placement in job.plan.placements]
+    text = "\n".join([*comments(lost), *lines, ""])
+    return Export({f"{job.name}.sh": text}, (*placeholders(job), *lost, *by_rank(job, new)))
 
 
 def policy_options(policy: MemoryPolicy) -> list[str]:
@@ -32,9 +41,7 @@ def policy_options(policy: MemoryPolicy) -> list[str]:
     return [f"{_OPTIONS[policy.mode]}={format_list(policy.nodes)}"]
 
 
-def _line(placement: Placement, command: Sequence[str]) -> str:
-    env = [f"{name}={value}" for name, value in placement.env.items()]
-    words = [*(["env", *env] if env else []), "numactl", f"--physcpubind={placement.cpus}"]
-    words += policy_options(placement.memory)
-    # env and numactl both take everything after their options as the command, so no "--" is needed before it.
-    return shlex.join([*words, *(fill(word, placement) for word in command or ["COMMAND"])])
+def _line(job: Job, placement: Placement) -> str:
+    words = ["numactl", f"--physcpubind={placement.cpus}", *policy_options(placement.memory)]
+    # numactl takes everything after its options as the command, so no "--" is needed before it.
+    return shlex.join(under_env(placement.env, [*words, *job.words(placement)]))

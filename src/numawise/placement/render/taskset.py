@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
-from numawise.placement.fill import fill
-from numawise.placement.values import Placement, Plan
+from numawise.placement.render.shared.job import Export, Job, by_rank, placeholders, unsaid
+from numawise.placement.render.shared.quoting import comments, under_env
+from numawise.placement.values import Placement
 
 
-def render(plan: Plan, command: Sequence[str]) -> str:
+def render(job: Job) -> Export:
     """One line a process; a comment where taskset cannot say what the plan does."""
-    return "\n".join(_line(placement, command) for placement in plan.placements)
+    lines: list[str] = []
+    lost: list[tuple[Placement, str]] = []
+    for placement in job.plan.placements:
+        words = under_env(
+            placement.env, ["taskset", "--cpu-list", str(placement.cpus), *job.words(placement)]
+        )
+        said = [*_lost_policy(placement), *unsaid(placement, "taskset")]
+        lost += ((placement, note) for note in said)
+        lines += [*comments(said), shlex.join(words)]
+    return Export({f"{job.name}.sh": "\n".join([*lines, ""])}, (*placeholders(job), *by_rank(job, lost)))
 
 
-def _line(placement: Placement, command: Sequence[str]) -> str:
-    env = [f"{name}={value}" for name, value in placement.env.items()]
-    words = [*(["env", *env] if env else []), "taskset", "--cpu-list", str(placement.cpus)]
-    line = shlex.join([*words, *(fill(word, placement) for word in command or ["COMMAND"])])
-    lost = placement.memory.mode not in ("default", "local")
-    return (
-        f"# memory policy {placement.memory.mode} is lost: taskset binds CPUs only\n{line}" if lost else line
-    )
+def _lost_policy(placement: Placement) -> list[str]:
+    mode = placement.memory.mode
+    return [] if mode in ("default", "local") else [f"memory policy {mode} is lost: taskset binds CPUs only"]
