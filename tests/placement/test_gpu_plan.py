@@ -138,7 +138,7 @@ def test_what_is_asked_for_besides_narrows_it() -> None:
     far = planned("--gpu 1 --node 0", topology)  # the far arm of a comparison
     assert (far.placements[0].cpus, far.placements[0].memory.nodes) == (CPUSet.parse("0-7,16-23"), (0,))
     assert far.placements[0].env["CUDA_VISIBLE_DEVICES"] == "1"
-    assert any("is on node 1, none of whose CPUs may be used here" in note for note in far.notes)
+    assert any("is on node 1, of whose CPUs none is both allowed and asked for" in note for note in far.notes)
     (single,) = planned("--gpu 1 --no-smt --mem interleave:0,1", topology).placements
     assert (single.cpus, single.memory) == (CPUSet.parse("8-15"), MemoryPolicy("interleave", (0, 1)))
 

@@ -147,7 +147,8 @@ def test_inside_a_cpuset_without_the_gpus_node_the_nearest_is_taken(archive: Pat
     assert row[placement.node] == nearest
     assert placement.cpus <= left
     assert placement.memory.nodes == (placement.node,)
-    expected = f"GPU {address} is on node {home}, none of whose CPUs may be used here: placed on node {placement.node}"
+    where = f"GPU {address} is on node {home}, of whose CPUs none is both allowed and asked for"
+    expected = f"{where}: placed on node {placement.node}"
     assert any(note.startswith(expected) and f"distance {nearest}" in note for note in made.notes)
 
 

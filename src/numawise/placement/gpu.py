@@ -179,7 +179,9 @@ def _home(topology: Topology, gpu: Gpu, cpus: CPUSet) -> tuple[tuple[int, ...], 
         )
     row = (topology.distances or {}).get(gpu.nodes[0], {})
     known = [node for node in usable if node in row]
-    where = f"GPU {gpu.address} is on {node_text(gpu.nodes)}, none of whose CPUs may be used here"
+    where = (
+        f"GPU {gpu.address} is on {node_text(gpu.nodes)}, of whose CPUs none is both allowed and asked for"
+    )
     if not known:
         return (), f"{where}, and no distances are known: its process gets all CPUs that may be used"
     nearest = min(known, key=lambda node: (row[node], node))

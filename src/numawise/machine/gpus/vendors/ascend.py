@@ -21,10 +21,9 @@ KINDS = ("accelerator",)
 PREFERENCE = 3
 
 _VARIABLE = "ASCEND_RT_VISIBLE_DEVICES"
-_ROW = re.compile(
+_ROW = (
     r"^\|\s*(?P<npu>\d+)\s+\S+\s*\|.*\n"
-    r"\|\s*(?P<chip>\d+)(?:\s+(?P<device>\d+))?\s*\|\s*(?P<address>[0-9A-F]{4}:[0-9A-F]{2}:[0-9A-F]{2}\.[0-7])\s*\|",
-    re.MULTILINE | re.IGNORECASE,
+    r"\|\s*(?P<chip>\d+)(?:\s+(?P<device>\d+))?\s*\|\s*(?P<address>[0-9A-F]{4}:[0-9A-F]{2}:[0-9A-F]{2}\.[0-7])\s*\|"
 )
 
 
@@ -78,7 +77,7 @@ def numbers_in(table: str) -> dict[str, tuple[int, ...]]:
     {'0000:01:00.0': (4,)}
     """
     found: dict[str, tuple[int, ...]] = {}
-    for row in _ROW.finditer(table):
+    for row in re.finditer(_ROW, table, re.MULTILINE | re.IGNORECASE):
         number = int(row["device"] if row["device"] is not None else row["npu"])
         address = row["address"].lower()
         found[address] = (*found.get(address, ()), number)
