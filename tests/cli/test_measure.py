@@ -51,7 +51,7 @@ def test_everything_as_text_table_page_and_profile(tmp_path: Path, own_home: Pat
     assert done.returncode == 0, done.stderr
     assert "Latency" in done.stdout
     assert "GB/s" in done.stdout
-    assert "--buffer" in done.stdout  # buffers below the caches are said to be so
+    assert "buffers asked for 1024 KiB" in done.stdout.replace("\n", " ")
     assert "<html" in page.read_text()
     assert len(list(csv.reader(table.open()))) > 5
     kept = load(KEY, own_home / "machines")
@@ -64,9 +64,12 @@ def test_everything_as_text_table_page_and_profile(tmp_path: Path, own_home: Pat
 def test_json_holds_figures_how_they_were_taken_and_claims():
     found = measured("latency", *FAST)
     (local,) = (one for one in found["latency"] if (one["cpu_node"], one["memory"]) == (NODE, [NODE]))
-    assert local["figure"]["best"] > 0
-    assert local["on_target"] >= 0.99
     assert local["kernel"] == "chase"
+    if local["figure"]:
+        assert local["figure"]["best"] > 0
+        assert local["on_target"] >= 0.99
+    else:  # others leave this machine's CPUs no time
+        assert "other programs took" in local["why"]
     assert isinstance(found["claims"], list)
     assert found["topology_key"] == KEY
     assert found["incomplete"]
@@ -126,7 +129,7 @@ def test_on_a_terminal_figures_are_told_as_they_come():
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert f"node {NODE} from node {NODE}: ".encode() in told
-    assert b" ns" in told
+    assert b" ns" in told or b"other programs took" in told
 
 
 def test_ctrl_c_shows_and_keeps_what_there_is(own_home: Path):

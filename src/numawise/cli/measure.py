@@ -123,14 +123,14 @@ def _write(
     html_path: Path | None,
 ) -> None:
     if csv_path is not None:
-        from numawise.report import measurements_csv
+        from numawise.report.measurements_csv import write as write_csv
 
-        measurements_csv.write(csv_path, measured)
+        write_csv(csv_path, measured)
         click.echo(f"table: {csv_path}", err=True)
     if html_path is not None:
-        from numawise.report import measurements_html
+        from numawise.report.measurements_html import write as write_html
 
-        measurements_html.write(html_path, measured, topology, said)
+        write_html(html_path, measured, topology, said)
         click.echo(f"page: {html_path}", err=True)
 
 

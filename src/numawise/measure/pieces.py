@@ -9,7 +9,7 @@ from typing import NamedTuple
 from numawise.machine.topology import Topology
 from numawise.measure.buffer import Placed
 from numawise.measure.places import cores_of, cpu_nodes
-from numawise.measure.room import Room, fit, look
+from numawise.measure.room import SHARE, Room, fit, look
 from numawise.measure.wanted import Wanted
 
 _PAGE = 4096
@@ -58,11 +58,13 @@ class Buffers:
         threads = len(wanted.cpus)
         least = _LEAST_KIB * parts * max(threads, len(wanted.injectors) + 1)
         nodes = tuple(dict.fromkeys(wanted.homes)) or wanted.memory
-        size = fit(max(self._size or wanted.buffer_kib, least), least, nodes, self._room())
-        each = whole_pages(size * 1024 // threads)
+        size = max(self._size or wanted.buffer_kib, least)
         places: list[tuple[int, ...]] = [(home,) for home in wanted.homes] or [wanted.memory] * threads
         interleaved = wanted.layout == "interleaved"
         self._keep_only({(place, wanted.huge, interleaved) for place in places})
+        if not self._holds(places, wanted, whole_pages(size * 1024 // threads), interleaved):
+            size = fit(size, least, nodes, self._room())
+        each = whole_pages(size * 1024 // threads)
         found = {
             place: self._placed(place, each * places.count(place), wanted, interleaved)
             for place in dict.fromkeys(places)
@@ -74,12 +76,18 @@ class Buffers:
             used[place] += each
         return pieces
 
+    def _holds(self, places: Sequence[tuple[int, ...]], wanted: Wanted, each: int, interleaved: bool) -> bool:
+        """Whether all of it is held already, so that nobody need ask what is free."""
+        held = ((place, self._held.get((place, wanted.huge, interleaved))) for place in dict.fromkeys(places))
+        return all(buffer and buffer.length >= each * places.count(place) for place, buffer in held)
+
     def _room(self) -> Room:
         """What may be taken, as if what is held were free: it is used again, or given back."""
         room, held = look(), dict[int, int]()
         for buffer in self._held.values():
             for node in buffer.nodes:
-                held[node] = held.get(node, 0) + (buffer.length >> 10) // len(buffer.nodes)
+                mine = round(SHARE * (buffer.length >> 10)) // len(buffer.nodes)
+                held[node] = held.get(node, 0) + mine
         limit = None if room.limit_kib is None else room.limit_kib + sum(held.values())
         return Room({node: kib + held.get(node, 0) for node, kib in room.nodes.items()}, limit)
 

@@ -16,7 +16,7 @@ from programs import numa_maps
 from vm.inside.tools import NUMAWISE, cpuset, holding, numawise_json, offline, refuse
 
 # Speed means nothing under emulation: small buffers, little time, and the output says so.
-SMALL = ("--buffer", "8M", "--seconds", "3")
+SMALL = ("--buffer", "8M", "--seconds", "10")
 MIB = 1 << 10  # in KiB
 NODE_CPUS = {0: {0, 1}, 1: {2, 3}}
 EVERY_PAIR = {(cpus, memory) for cpus in (0, 1) for memory in (0, 1, 2)}
@@ -92,7 +92,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     seen: dict[str, dict[int, int]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUMAWISE_HOME", str(home))
-        with measuring("--buffer", "16M", "--seconds", "15") as process:
+        with measuring("--buffer", "16M", "--seconds", "60") as process:
             while process.poll() is None:
                 with suppress(FileNotFoundError, ProcessLookupError):
                     for word in (" bind:0 ", " bind:1 ", " bind:2 ", " interleave:0-1 "):
@@ -119,7 +119,7 @@ def test_every_part_has_its_figures(watched: Watched):
     readings = [one for part in PLACED for one in found[part]]
     readings += [point["latency"] for point in found["loaded"]]
     for one in readings:
-        assert one["figure"], one
+        assert one["figure"], one["why"]
         assert one["on_target"] >= 0.99
         assert one["buffer_kib"] <= 16 * MIB
         if one["cpu_node"] is not None:
@@ -168,7 +168,7 @@ def test_a_cpuset_leaves_holes_with_their_reason():
 
 
 def test_a_cpu_taken_away_meanwhile_costs_its_figures_only():
-    with measuring("latency", "--buffer", "16M", "--seconds", "4") as process:
+    with measuring("latency", "--buffer", "16M", "--seconds", "12") as process:
         wait_for(lambda: bound_kib(process, 0) > 0)
         with offline(2):
             code, found, err = result_of(process)
@@ -180,7 +180,7 @@ def test_a_cpu_taken_away_meanwhile_costs_its_figures_only():
 
 
 def test_ctrl_c_keeps_what_was_measured(own_home: Path):
-    with measuring("latency", "--buffer", "16M", "--seconds", "15") as process:
+    with measuring("latency", "--buffer", "16M", "--seconds", "40") as process:
         wait_for(lambda: bound_kib(process, 1) > 0)
         process.send_signal(signal.SIGINT)
         code, found, err = result_of(process)
@@ -193,10 +193,11 @@ def test_ctrl_c_keeps_what_was_measured(own_home: Path):
 
 
 def test_a_full_node_is_not_driven_out_of_memory():
-    with holding("350", "--split", "2=100") as (pid, _, _):
-        found = numawise_json("measure", "latency", "--buffer", "120M", "--seconds", "4")
-        assert numa_maps.kib_by_node(pid)[2] >= 340 * MIB  # nobody was killed, nothing pushed out
+    with holding("400", "--split", "2=100") as (pid, _, _):
+        found = numawise_json("measure", "latency", "--buffer", "60M", "--seconds", "25")
+        assert numa_maps.kib_by_node(pid)[2] >= 390 * MIB  # nobody was killed, nothing pushed out
     small = [one for one in found["latency"] if one["memory"] == [2]]
-    assert all(0 < one["buffer_kib"] < 120 * MIB for one in small if one["figure"])
-    assert all("room" in one["why"] or "less memory is free" in one["note"] for one in small)
+    assert all(0 < one["buffer_kib"] < 60 * MIB for one in small if one["figure"])
+    for one in small:
+        assert "room" in one["why"] or "less memory is free" in one["note"], one
     assert all(one["figure"] for one in found["latency"] if one["memory"] != [2])
