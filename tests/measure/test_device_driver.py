@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from numawise.machine.codec import from_json
+from numawise.measure.device_nvml import NVLINK_VERSIONS
 from numawise.measure.device_values import DeviceLink, DeviceReading
 
 SOURCES = Path(__file__).parents[2] / "src" / "numawise" / "measure"
@@ -88,7 +89,10 @@ def test_every_nvml_function_and_constant_exists_with_the_arguments_that_we_give
     for name in ("NVML_P2P_CAPS_INDEX_NVLINK", "NVML_P2P_STATUS_OK", "NVML_NVLINK_DEVICE_TYPE_SWITCH"):
         assert isinstance(getattr(pynvml, name), int), name
     assert pynvml.NVML_NVLINK_MAX_LINKS >= 12
-    assert pynvml.NVML_NVLINK_VERSION_3_0 == 4
+    prefix = "NVML_NVLINK_VERSION_"
+    told = {value: name for name, value in vars(pynvml).items() if name.startswith(prefix) and value}
+    for value, name in told.items():
+        assert NVLINK_VERSIONS[value] == name.removeprefix(prefix).replace("_", ".")
     assert {"domain", "bus", "device"} <= dict(pynvml.nvmlPciInfo_t._fields_).keys()
 
 

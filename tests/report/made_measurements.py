@@ -63,10 +63,12 @@ class Maker:
 
 
 def measured(
-    name: str, *, seed: int = 5, nodes_per_socket: int | None = None
+    name: str, *, seed: int = 5, nodes_per_socket: int | None = None, sockets: int | None = None
 ) -> tuple[Measurements, Topology]:
-    """A published machine, measured in full; `nodes_per_socket` cuts its sockets otherwise than published."""
+    """A published machine, measured in full; `nodes_per_socket` and `sockets`: other than published."""
     machine = get(name)
+    if sockets is not None:
+        machine = msgspec.structs.replace(machine, sockets=sockets)
     if nodes_per_socket is not None:
         machine = msgspec.structs.replace(machine, nodes_per_socket=nodes_per_socket, extra_nodes=())
     topology = machine.topology()

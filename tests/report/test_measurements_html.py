@@ -27,6 +27,7 @@ MACHINES = {
     "five": made_measurements.measured("2x-epyc-9224-cxl"),
     "eight": made_measurements.measured("2x-epyc-9224-cxl", nodes_per_socket=4),
     "sixteen": made_measurements.measured("2x-epyc-9224-cxl", nodes_per_socket=8),
+    "single": made_measurements.measured("2x-skylake", sockets=1),
     "one": made_measurements.measured("gh200"),
     "gaps": (made_measurements.with_gaps(TWO[0]), TWO[1]),
 }
@@ -125,6 +126,13 @@ def test_what_is_missing_has_a_section_of_its_own_and_its_cells_stay_empty() -> 
         if reading.figure is None
     )
     assert f"{without} of them without a figure" in page.text
+
+
+def test_one_node_has_no_distance_to_tell() -> None:
+    text = Page(render(*MACHINES["single"])).text
+    assert "One node: all memory is equally near" in text
+    assert "own memory" in text
+    assert "another node" not in text
 
 
 def test_devices_and_links_have_their_section() -> None:
@@ -280,7 +288,7 @@ def test_nothing_scrolls_sideways_and_no_words_leave_their_cells(tmp_path: Path)
         pages, _look(tmp_path, pages), strict=True
     ):
         assert int(scroll) <= width, (name, width)
-        assert int(cells) >= 2, name
+        assert int(cells) >= 1, name
         assert int(spilled) == 0, (name, width)
         assert 0 < float(opacity) < 1, "the style sheet's arithmetic works"
 

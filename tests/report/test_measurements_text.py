@@ -23,6 +23,7 @@ MACHINES = {
     "five": made_measurements.measured("2x-epyc-9224-cxl"),
     "eight": made_measurements.measured("2x-epyc-9224-cxl", nodes_per_socket=4),
     "sixteen": made_measurements.measured("2x-epyc-9224-cxl", nodes_per_socket=8),
+    "single": made_measurements.measured("2x-skylake", sockets=1),
     "one": made_measurements.measured("gh200"),
     "gaps": (made_measurements.with_gaps(TWO[0]), TWO[1]),
 }

@@ -11,6 +11,8 @@ from numawise.measure.device_links import LinkEnd
 
 _NOT_THERE = ("NVML_ERROR_NOT_SUPPORTED", "NVML_ERROR_INVALID_ARGUMENT", "NVML_ERROR_FUNCTION_NOT_FOUND")
 """Answers that mean no such link, or a driver that cannot tell."""
+NVLINK_VERSIONS = {1: "1.0", 2: "2.0", 3: "2.2", 4: "3.0", 5: "3.1", 6: "4.0", 7: "5.0", 8: "6.0"}
+"""`NVML_NVLINK_VERSION_*` of nvml.h; older nvidia-ml-py have no names for them."""
 
 
 class Nvml:
@@ -93,14 +95,7 @@ class Nvml:
         return address, bool(kind == self._nvml.NVML_NVLINK_DEVICE_TYPE_SWITCH)
 
     def _version(self, handle: Any, number: int) -> str:
-        told = self._told("nvmlDeviceGetNvLinkVersion", handle, number)
-        prefix = "NVML_NVLINK_VERSION_"
-        names = {
-            value: name.removeprefix(prefix).replace("_", ".")
-            for name, value in vars(self._nvml).items()
-            if name.startswith(prefix) and not name.endswith("INVALID")
-        }
-        return str(names.get(told, ""))
+        return NVLINK_VERSIONS.get(self._told("nvmlDeviceGetNvLinkVersion", handle, number), "")
 
     def _told(self, function: str, *arguments: Any) -> Any:
         try:

@@ -12,6 +12,7 @@ from numawise.machine.topology import Topology
 from numawise.measure.claims import Claim
 from numawise.measure.values import Measurements, Reading
 from numawise.report import machine_svg
+from numawise.report.machine_boxes import plural
 from numawise.report.measurements_charts import (
     key,
     loaded_chart,
@@ -150,8 +151,12 @@ def _facts(m: Measurements, topology: Topology) -> list[tuple[str, str]]:
     memory = sum(node.memory_kib for node in topology.nodes) / 2**20
     return [
         ("Processor", " ".join(m.model_name.split()) or topology.architecture or "unknown"),
-        ("CPUs", f"{len(topology.cpus)} on {topology.cores} cores, {len(topology.sockets) or 1} sockets"),
+        (
+            "CPUs",
+            f"{len(topology.cpus)} on {plural(topology.cores, 'core')}, {plural(len(topology.sockets) or 1, 'socket')}",
+        ),
         ("Nodes", f"{len(topology.nodes)} with {memory:.4g} GiB"),
+        *((("GPUs", "; ".join(said)),) if (said := m.notes.get("device")) else ()),
         *m.settings.items(),
         *(("Note", note) for note in topology.notes),
     ]
