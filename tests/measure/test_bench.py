@@ -127,8 +127,7 @@ def test_what_cannot_be_had_has_a_reason(wanted: Wanted, words: str):
 def test_threads_that_cannot_be_pinned_give_no_figure():
     code = (
         "from numawise.machine import read\n"
-        "from numawise.measure.alone import DISTURBED
-from numawise.measure.bench import Bench\n"
+        "from numawise.measure.bench import Bench\n"
         "from numawise.measure.wanted import Wanted\n"
         "with Bench(read()) as bench:\n"
         f"    taken = bench.take(Wanted('read', {CPUS[:1]}, {NODE}, ({NODE},), buffer_kib=1024), 'stream', 0.1)\n"
