@@ -90,6 +90,7 @@ int cuGetProcAddress_v2(const char *symbol, void **function, int version, uint64
         *function = self ? dlsym(self, name) : NULL;
         if (!*function && self) *function = dlsym(self, symbol);
     }
+    if (!strcmp(mode(), "old") && !strcmp(symbol, "cuMemHostRegister")) *function = NULL;
     if (status) *status = *function ? 0 : 1;
     return *function ? OK : 500;
 }

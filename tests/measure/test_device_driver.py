@@ -200,6 +200,16 @@ def test_what_there_is_no_time_for_says_so(driver_folder: Path) -> None:
 
 
 @has_cuda
+def test_a_driver_without_a_function_is_said_to_be_old(driver_folder: Path) -> None:
+    (readings, *_), told = run(driver_folder, "old", *BOTH)
+    assert readings
+    for one in readings:
+        assert "cuMemHostRegister" in one.why
+        assert "older than cuda-bindings" in one.why
+    assert "left: 0 contexts, 0 streams, 0 events, 0 buffers, pinned 0" in told
+
+
+@has_cuda
 def test_a_driver_that_refuses_to_begin_gets_one_line(driver_folder: Path) -> None:
     (readings, lines, *_), _ = run(driver_folder, "no device", BOTH[0])
     assert readings == ()
