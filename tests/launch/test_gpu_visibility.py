@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,38 @@ def test_an_inherited_list_renumbers(box: Path) -> None:
 
 def test_what_the_user_sets_wins(box: Path) -> None:
     assert shown(box, "--gpu", "1", "--env", "CUDA_VISIBLE_DEVICES=7") == [f"{ADDRESSES[1]} PCI_BUS_ID 7"]
+
+
+@pytest.fixture
+def kept_for_others(box: Path) -> Iterator[list[str]]:
+    """A prefix for a job that a scheduler gave the second GPU: both have device files, its cgroup opens one."""
+    group = Path("/sys/fs/cgroup/devices") / f"numawise-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no device cgroup to be had here: {error}")
+    try:
+        (group / "devices.deny").write_text("c 195:0 rwm")
+        nodes = " && ".join(f"mknod {box}/dev/nvidia{i} c 195 {i}" for i in range(2))
+        yield [
+            *("sh", "-ec"),
+            f"mkdir {box}/dev && cp -a /dev/null /dev/zero /dev/urandom {box}/dev && {nodes} && "
+            f'mount --bind {box}/dev /dev && echo $$ > {group}/cgroup.procs && exec "$@"',
+            "sh",
+        ]
+    finally:
+        group.rmdir()
+
+
+def test_a_gpu_that_the_scheduler_keeps_for_others_is_not_counted(
+    box: Path, kept_for_others: list[str]
+) -> None:
+    # As Slurm sets it with ConstrainDevices: the first of those that may be opened.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(HIDDEN)} | {
+        "CUDA_VISIBLE_DEVICES": "0"
+    }
+    done = gpu_boxes.run(box, [*kept_for_others, *NUMAWISE, "run", "--gpu", "0", "--", *SHOW], environment)
+    assert done.stdout.split() == [ADDRESSES[1], "PCI_BUS_ID", UUIDS[1]], done.stderr
 
 
 def test_inherited_variables_of_the_other_stage_do_not_cut_again(tmp_path: Path) -> None:

@@ -44,7 +44,10 @@ def ask() -> Answer:
 
 def _cards(pynvml: Any) -> Iterator[tuple[str, Card]]:
     for index in range(pynvml.nvmlDeviceGetCount()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        except pynvml.NVMLError:
+            continue  # lost, or not permitted: CUDA will not count it either
         info = pynvml.nvmlDeviceGetPciInfo(handle)
         yield (
             f"{info.domain:04x}:{info.bus:02x}:{info.device:02x}.0",

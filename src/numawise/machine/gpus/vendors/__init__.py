@@ -34,6 +34,18 @@ class Place(NamedTuple):
         """What a folder holds; empty when there is none."""
         return self.root.names(path, prefix) if self.root is not None else []
 
+    @property
+    def live(self) -> bool:
+        """Is this the running machine?"""
+        return self.root is not None and self.root.live
+
+    def opens(self, path: str) -> bool:
+        """May this process open the device file? Schedulers refuse it by cgroup while the file stands there.
+
+        access(2) asks the cgroup as open(2) does, and wakes no device. In a machine in a file, being there is enough.
+        """
+        return not self.live or os.access(f"/{path}", os.R_OK | os.W_OK)
+
 
 class Found(NamedTuple):
     """What a maker's file found. See `Gpus`; `driven`: its driver is loaded."""

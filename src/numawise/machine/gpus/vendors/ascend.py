@@ -29,17 +29,25 @@ _ROW = (
 
 def find(devices: Sequence[Device], place: Place) -> Found:
     """The NPUs by their numbers, as far as these are known, and what an inherited variable leaves."""
-    files = sorted(int(name[7:]) for name in place.names("dev", "davinci") if name[7:].isdigit())
+    files = sorted(
+        int(name[7:])
+        for name in place.names("dev", "davinci")
+        if name[7:].isdigit() and place.opens(f"dev/{name}")
+    )
     numbers: dict[str, tuple[int, ...]] = {}
     if len(devices) == len(files) == 1:
         numbers = {devices[0].address.lower(): (files[0],)}
-    elif files and place.root is not None and place.root.live:
+    elif files and place.live:
         numbers = numbers_in(_npu_smi())
     given = place.environment.get(_VARIABLE)
     wanted = None if given is None else {entry.strip() for entry in given.split(",")}
     present = []
+    hidden: dict[str, str] = {}
     for device in devices:
         own = [str(n) for n in numbers.get(device.address.lower(), ()) if n in files]
+        if numbers and not own:
+            hidden[device.address] = "no /dev/davinciN of it may be opened here"
+            continue
         present.append(Gpu(device.address, "ascend", number=",".join(own), model=device.device))
     notes = []
     unknown = [gpu.address for gpu in present if not gpu.number]
@@ -48,17 +56,15 @@ def find(devices: Sequence[Device], place: Place) -> Found:
             f"which number CANN gives to {', '.join(unknown)} is not known here (npu-smi info tells it): "
             f"{_VARIABLE} is not set for {'it' if len(unknown) == 1 else 'them'}; name them by PCI address"
         )
-    if unknown:
-        return Found(present, present, {}, notes, bool(files))
+        return Found(present, present, hidden, notes, bool(files))
     visible = sorted(present, key=lambda gpu: _numbers(gpu)[0])
-    hidden: dict[str, str] = {}
     if given is not None and wanted is not None:
         kept = [
             msgspec.structs.replace(gpu, number=",".join(left))
             for gpu in visible
             if (left := [n for n in gpu.number.split(",") if n in wanted])
         ]
-        visible, hidden = kept, left_out(visible, kept, _VARIABLE, given)
+        visible, hidden = kept, hidden | left_out(visible, kept, _VARIABLE, given)
     return Found(visible, present, hidden, notes, bool(files))
 
 

@@ -26,7 +26,17 @@ def find(devices: Sequence[Device], place: Place) -> Found:
     """The GPUs in PCI order (the processor's own graphics counted, not offered), and what an inherited mask leaves."""
     whole_cards = place.environment.get("ZE_FLAT_DEVICE_HIERARCHY") == "COMPOSITE"
     present, first, owner = [], 0, {}
+    hidden: dict[str, str] = {}
+    notes: list[str] = []
     for device in devices:
+        shut = [
+            n
+            for n in place.names(f"{PCI}/{device.address}/drm", "renderD")
+            if not place.opens(f"dev/dri/{n}")
+        ]
+        if shut:  # Level Zero counts what it can open
+            hidden[device.address] = f"/dev/dri/{shut[0]} is not here, or may not be opened"
+            continue
         count = 1 if whole_cards else _tiles(place, device)
         numbers = [str(n) for n in range(first, first + count)]
         first += count
@@ -35,7 +45,7 @@ def find(devices: Sequence[Device], place: Place) -> Found:
         gpu = Gpu(device.address, "intel", number=",".join(numbers), model=device.device)
         present.append(gpu)
         owner.update(dict.fromkeys(numbers, gpu))
-    visible, hidden, notes = list(present), {}, []
+    visible = list(present)
     if given := place.environment.get(_VARIABLE):
         entries = [entry.strip() for entry in given.split(",")]
         kept: dict[str, list[str]] = {}
@@ -48,7 +58,7 @@ def find(devices: Sequence[Device], place: Place) -> Found:
             for gpu in present
             if gpu.address in kept
         ]
-        hidden = left_out(present, visible, _VARIABLE, given)
+        hidden |= left_out(present, visible, _VARIABLE, given)
     if present:
         notes.append(f"Level Zero takes no UUID: {_VARIABLE} is given numbers in PCI order")
     driven = any(_has_driver(place, device) for device in devices)

@@ -31,13 +31,14 @@ _MINOR = re.compile(r"nvidia(\d+)$")
 def find(devices: Sequence[Device], place: Place) -> Found:
     """The GPUs in PCI order, those this process may open, and what an inherited CUDA_VISIBLE_DEVICES leaves."""
     known = {name.lower(): place.read(f"{_PROC}/{name}/information") or "" for name in place.names(_PROC)}
-    opened = {found[1] for name in place.names("dev", "nvidia") if (found := _MINOR.match(name))}
-    asked = nvml.ask() if place.root is not None and place.root.live and known else nvml.Answer({})
+    files = {found[1]: name for name in place.names("dev", "nvidia") if (found := _MINOR.match(name))}
+    asked = nvml.ask() if place.live and (known or files) else nvml.Answer({})
+    opened = {minor: place.opens(f"dev/{name}") for minor, name in files.items()}
     hidden: dict[str, str] = {}
     present: list[Gpu] = []
     for device in devices:
         address = device.address.lower()
-        why = _unusable(address, known, opened)
+        why = _unusable(address, known, opened, asked.cards)
         if why:
             hidden[device.address] = why
             continue
@@ -71,7 +72,7 @@ def find(devices: Sequence[Device], place: Place) -> Found:
         notes.append(
             f"not every UUID is known here: {_VARIABLE} counts GPUs in PCI order (CUDA_DEVICE_ORDER)"
         )
-    return Found(visible, present, hidden, notes, bool(known), instances)
+    return Found(visible, present, hidden, notes, bool(known or files), instances)
 
 
 def variables(gpus: Sequence[Gpu]) -> dict[str, str]:
@@ -88,17 +89,20 @@ def variables(gpus: Sequence[Gpu]) -> dict[str, str]:
     )
 
 
-def _unusable(address: str, known: Mapping[str, str], opened: set[str]) -> str:
-    if not known:
-        return ""  # no driver, or a machine in a file: nothing to judge by
-    if address not in known:
+def _unusable(
+    address: str, known: Mapping[str, str], opened: Mapping[str, bool], cards: Mapping[str, nvml.Card]
+) -> str:
+    """Why CUDA will not count this one; empty when it will, or when there is nothing to judge by."""
+    if known and address not in known:
         return "NVIDIA's driver does not drive it (it is bound to another one, or kept from this container)"
-    if field(known[address], "GPU Excluded") == "Yes":
+    if field(known.get(address), "GPU Excluded") == "Yes":
         return "NVIDIA's driver is told to leave it out (GPU Excluded: Yes)"
-    minor = field(known[address], "Device Minor")
+    minor = field(known.get(address), "Device Minor")
     if opened and minor is not None and minor not in opened:
         return f"there is no /dev/nvidia{minor} here: this container was not given it"
-    return ""
+    if minor is not None and not opened.get(minor, True):
+        return f"/dev/nvidia{minor} may not be opened here: a scheduler's cgroup keeps it for others, mostly"
+    return "NVML does not list it" if cards and address not in cards else ""
 
 
 def _uuid(information: str | None) -> str:
