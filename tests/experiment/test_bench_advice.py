@@ -18,10 +18,13 @@ from numawise.experiment.records import Candidate, Study, Trial
 
 
 def said(
-    begun: Study | None = None, physics: made_up.Physics = made_up.memory_bound, **changes: object
+    begun: Study | None = None,
+    physics: made_up.Physics = made_up.memory_bound,
+    noise: float = 0.01,
+    **changes: object,
 ) -> dict[str, list[Advice]]:
     """What is said of a bench, by rule."""
-    study, trials, outcome = made_up.carried_out(begun or made_up.study(**changes), physics)
+    study, trials, outcome = made_up.carried_out(begun or made_up.study(**changes), physics, noise=noise)
     found: dict[str, list[Advice]] = {}
     for each in advice(study, trials, outcome):
         found.setdefault(each.rule, []).append(each)
@@ -100,7 +103,7 @@ def test_layout_type_and_method_are_told_with_their_amounts() -> None:
     assert found["layout"][0].evidence["ratio"] == pytest.approx(1.4, rel=0.1)
     assert "bfloat16" in found["dtype"][0].sentence and "faster" in found["dtype"][0].sentence
     assert "Compute it as torch per-expert" in found["method"][0].sentence
-    flat = said(made_up.study(full=True), made_up.nothing_matters)
+    flat = said(made_up.study(full=True), made_up.nothing_matters, noise=0.003)
     assert "make no difference" in flat["layout"][0].sentence
     assert "no faster and no slower" in flat["dtype"][0].sentence
     assert "method" not in flat
