@@ -110,7 +110,8 @@ def run_team(
     unmeasured. Where there are more threads than CPUs the waiting ones give way.
 
     The threads are no threads of Python. This call returns, and raises KeyboardInterrupt on Ctrl-C, only when all of
-    them are gone (within some milliseconds, but for a ring that is being laid), and holds the buffers until then.
+    them are gone, and holds the buffers until then. Passes and rings are made in slices of some milliseconds, and
+    between two a thread looks whether to stop.
 
     Raises UsageError for what cannot be meant; NumawiseError that names the CPU when a thread cannot be pinned, and
     when the system gives no more threads.

@@ -6,17 +6,16 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 
+#include "barrier.h"
 #include "engine.h"
 
 enum {
     SHORTEST_NS = 50000,     /* a shorter pass is repeated: the clock costs 25 ns and the barrier's exit some 100 */
     UNTRIED_BYTES = 4 << 20, /* a pass over more takes longer than that anywhere */
     PIECE = 64 << 10,        /* of a background buffer between two looks at the flags */
-    PAUSED_PIECE = 4 << 10,  /* the same when it is slowed down: small, so that its traffic is even */
-    SPINS = 20000            /* turns of waiting, about a millisecond, before the CPU is offered to other threads */
+    PAUSED_PIECE = 4 << 10   /* the same when it is slowed down: small, so that its traffic is even */
 };
 
 struct thread {
@@ -44,8 +43,7 @@ struct team {
     char apart[NUMAWISE_LINE * 2];
     atomic_size_t prepared, running; /* measured threads ready to start; background threads under way */
     atomic_int over;
-    atomic_size_t arrived;
-    _Alignas(2 * NUMAWISE_LINE) atomic_size_t turn;
+    struct barrier barrier;
 };
 
 static int stopped(const struct team *team)
@@ -53,37 +51,9 @@ static int stopped(const struct team *team)
     return atomic_load_explicit(&team->crew.stop, memory_order_relaxed);
 }
 
-/* One turn of waiting. Where there are more threads than CPUs the one waited for needs this CPU. */
-static void linger(unsigned *turns)
-{
-    if (++*turns < SPINS) {
-        numawise_relax();
-    } else {
-        sched_yield();
-    }
-}
-
-static void await(const struct team *team, atomic_size_t *counter, size_t wanted)
-{
-    unsigned turns = 0;
-    while (atomic_load(counter) < wanted && !stopped(team)) {
-        linger(&turns);
-    }
-}
-
-/* The barrier of the measured threads. All leave it within the time a line takes from core to core. */
 static void meet(struct team *team)
 {
-    const size_t turn = atomic_load(&team->turn);
-    unsigned turns = 0;
-    if (atomic_fetch_add(&team->arrived, 1) + 1 == team->measured) {
-        atomic_store(&team->arrived, 0);
-        atomic_store(&team->turn, turn + 1);
-        return;
-    }
-    while (atomic_load(&team->turn) == turn && !stopped(team)) {
-        linger(&turns);
-    }
+    barrier_meet(&team->barrier, team->measured, &team->crew.stop);
 }
 
 static void run_passes(struct thread *me, uint64_t passes)
@@ -156,7 +126,7 @@ static void measure(struct thread *me)
 {
     struct team *team = me->team;
     const int leader = me == &team->threads[0];
-    await(team, &team->running, team->count - team->measured);
+    await_count(&team->running, team->count - team->measured, &team->crew.stop);
     for (uint64_t i = 0; i < team->plan.warmups && !stopped(team); i++) {
         meet(team);
         run_passes(me, 1);
@@ -238,7 +208,7 @@ static void work(void *argument)
         return; /* before anything runs over what was given up half-way */
     }
     if (me->task->background) {
-        await(team, &team->prepared, team->measured); /* rings are laid at full speed */
+        await_count(&team->prepared, team->measured, &team->crew.stop); /* rings are laid at full speed */
         fill(me);
     } else {
         atomic_fetch_add(&team->prepared, 1);
