@@ -23,8 +23,8 @@ _PER_WEIGHT_S, _QUICK_PER_WEIGHT_S = 1.2, 0.15
 _LEAST_S, _MOST_S = 12.0, 100.0
 _MANY_NODES_MOST_S = 900.0
 _QUICK_LEAST_S, _QUICK_MOST_S = 8.0, 60.0
-_PATIENCE = 1.5
-"""So many times the time given, and what is not yet measured is left out."""
+_OVER, _MOST_OVER_S = 0.5, 20.0
+"""So much over the time given (a share of it, seconds at most), and what is not yet measured is left out."""
 _READING_S = {"chase": (0.05, 2.0), "stream": (0.05, 1.0), "loaded": (0.05, 1.5), "core to core": (0.0, 0.3)}
 """The least and the most that one reading is given, setting up not counted."""
 _DEVICE_SHARE = 0.2
@@ -113,7 +113,7 @@ class Run:
         for part, wanted in self._turns:
             self._begin(part.name)
             start = time.monotonic()
-            if start > began + _PATIENCE * seconds and not wanted.why:
+            if start > began + seconds + min(_OVER * seconds, _MOST_OVER_S) and not wanted.why:
                 taken = Taken(*_out_of_time(part, wanted, seconds))
             else:
                 given = (began + seconds - start) * wanted.weight / max(left, wanted.weight)
