@@ -5,7 +5,9 @@ Imported only when an NVIDIA GPU is asked for on the running machine: the import
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, NamedTuple
 
 _WORDS = 16  # 1024 nodes, the most Linux can be built for (CONFIG_NODES_SHIFT)
@@ -28,9 +30,8 @@ class Answer(NamedTuple):
 
 def ask() -> Answer:
     """Everything at once: starting NVML is what takes the time."""
-    try:
-        import pynvml
-    except ImportError:
+    pynvml = _package()
+    if pynvml is None:
         return Answer({})
     try:
         pynvml.nvmlInit()
@@ -40,6 +41,31 @@ def ask() -> Answer:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
         return Answer({}, f"NVML answered: {error}")
+
+
+def _package() -> Any:
+    """The package pynvml, or None."""
+    # It imports ctypes.util, which brings subprocess, tempfile and random along and takes longer than all the rest, for
+    # a function that it needs on other systems only. Whoever calls that gets the real one.
+    name = "ctypes.util"
+    ours = None if name in sys.modules else ModuleType(name)
+    if ours is not None:
+        vars(ours)["find_library"] = _find_library
+        sys.modules[name] = ours
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    finally:
+        if ours is not None:
+            del sys.modules[name]
+    return pynvml
+
+
+def _find_library(name: str) -> str | None:
+    from ctypes.util import find_library
+
+    return find_library(name)
 
 
 def _cards(pynvml: Any) -> Iterator[tuple[str, Card]]:
