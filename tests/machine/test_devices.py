@@ -8,7 +8,8 @@ import pytest
 from trees import machine
 
 from numawise.machine import read
-from numawise.machine.devices import kind_of
+from numawise.machine.devices import kind_of, read_devices
+from numawise.machine.root import open_root
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,16 @@ def test_every_function_is_listed_by_address_and_strangers_are_not(tmp_path: Pat
         tree.device(address, 0x060400, 0x8086, 1, 0)
     devices = read(tree.folder(tmp_path)).devices
     assert [device.address for device in devices] == ["0000:00:00.0", "0000:ff:1f.7", "10000:e1:00.0"]
+
+
+def test_only_some_kinds(tmp_path: Path) -> None:
+    tree = machine(nodes=2)
+    tree.device("0000:01:00.0", 0x030200, 0x10DE, 1, 1)
+    tree.device("0000:02:00.0", 0x020000, 0x15B3, 1, 7)  # whose strange node is then nobody's business
+    root = open_root(tree.folder(tmp_path))
+    nodes = read(tmp_path, devices=False).nodes
+    devices, notes = read_devices(root, nodes, one_for_all=False, kinds=("gpu",))
+    assert ([device.address for device in devices], notes) == (["0000:01:00.0"], ())
 
 
 def test_devices_can_be_left_out(tmp_path: Path) -> None:

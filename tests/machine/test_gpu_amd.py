@@ -89,3 +89,13 @@ def test_without_the_driver_by_address_and_said(tmp_path: Path) -> None:
         "2",
     ]
     assert any("may differ" in note for note in found.notes)
+
+
+def test_rubbish_from_the_driver_is_no_gpu(tmp_path: Path) -> None:
+    tree = box()
+    tree.files[f"{KFD}/2/properties"] = "location_id\nlocation_id x\n\n domain 0 0\n"
+    tree.files[f"{KFD}/10/gpu_id"] = "none\n"
+    tree.files[f"{KFD}/11/properties"] = "location_id 99999999999\n"
+    tree.files[f"{KFD}/x/gpu_id"] = "1\n"
+    found = gpus(tree, tmp_path)
+    assert (found.visible, set(found.hidden)) == ((), set(ORDER))

@@ -73,6 +73,8 @@ def test_a_machine_in_a_file_has_numbers_and_says_so(tmp_path: Path) -> None:
         ("0,7,1", [0]),  # CUDA stops at the first that is none
         ("1,-1,2", [1]),
         ("", []),
+        ("²", []),
+        ("9" * 5000, []),
         ("NoDevFiles", []),
     ],
 )
@@ -117,6 +119,18 @@ def test_question_marks_are_no_uuid(tmp_path: Path) -> None:
         if name.endswith("information"):
             tree.files[name] = text.replace("1111-2222-3333", "????-????-????")
     assert [gpu.uuid for gpu in gpus(tree, tmp_path).visible] == [""] * 4
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["", "\0\0", "GPU UUID", ":::\n:", "\ufffd" * 100, "Device Minor: x\nGPU UUID: "]
+)
+def test_rubbish_from_the_driver_is_no_answer(rubbish: str, tmp_path: Path) -> None:
+    tree = box()
+    for name in tree.files:
+        if name.endswith(("information", "numa_node")):
+            tree.files[name] = rubbish
+    found = gpus(tree, tmp_path)
+    assert [(gpu.uuid, gpu.nodes) for gpu in found.visible] == [("", ())] * 4
 
 
 class TestInstances:

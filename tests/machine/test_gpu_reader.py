@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from trees import Tree, machine
 
@@ -137,3 +139,19 @@ class TestNetworkCards:
         tree.device("0000:c1:00.0", 0x020000, 0x15B3, 0x1021, 1)
         topology, root = opened(tree, tmp_path)
         assert nearest(read_gpus(topology, root).visible[0], topology, root) is None
+
+    def test_a_link_that_leads_nowhere(self, tmp_path: Path) -> None:
+        tree = self.box("0000:43:00.0", "0000:c1:00.0")
+        tree.links["sys/bus/pci/devices/0000:99:00.0"] = "../../../devices/gone/0000:99:00.0"
+        topology, root = opened(tree, tmp_path)
+        gpu = read_gpus(topology, root).visible[0]
+        gone = msgspec.structs.replace(gpu, address="0000:99:00.0")
+        near = nearest(gone, topology, root)
+        assert near is not None
+        assert near.how == "same node"
+
+
+def test_the_running_systems_links() -> None:
+    root = open_root("/")
+    assert root.real("proc/self") == f"proc/{os.getpid()}"
+    assert root.real("proc/no/such") is None

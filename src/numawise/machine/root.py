@@ -42,7 +42,10 @@ class Root:
 
     def real(self, path: str) -> str | None:
         """`path` with every link followed, relative to the top; None when it leads nowhere."""
-        return self._resolve(path)
+        try:
+            return self._resolve(path)
+        except OSError:
+            return None
 
     def _resolve(self, path: str) -> str | None:
         """`path` with every link followed; None when that ends outside the tree, in a loop or nowhere."""

@@ -55,7 +55,7 @@ def visible(gpus: Gpus) -> tuple[Gpu, ...]:
 
 def _one(name: str, gpus: Gpus) -> Gpu:
     if name.isascii() and name.isdigit():
-        return _by_index(int(name), gpus)
+        return _by_index(name, gpus)
     address = _ADDRESS.match(name)
     if address:
         wanted = f"{int(address[1] or '0', 16):04x}:{address[2]}:{address[3]}.{address[4]}".lower()
@@ -81,12 +81,12 @@ def _one(name: str, gpus: Gpus) -> Gpu:
     return gpu
 
 
-def _by_index(index: int, gpus: Gpus) -> Gpu:
+def _by_index(index: str, gpus: Gpus) -> Gpu:
     all_of_them = visible(gpus)
-    if index >= len(all_of_them):
+    if len(index) > 9 or int(index) >= len(all_of_them):
         hint = f" ({'; '.join(sorted(set(gpus.hidden.values())))})" if gpus.hidden else ""
         raise UsageError(f"there is no GPU {index}{hint}; {_there_are(gpus)}")
-    gpu = all_of_them[index]
+    gpu = all_of_them[int(index)]
     if gpu.vendor and not gpu.number and not gpu.uuid and len(all_of_them) > 1:
         raise UsageError(
             f"which GPU is number {index} is not known here: name it by PCI address; {_there_are(gpus)}"

@@ -93,8 +93,8 @@ def restrict(given: str, gpus: Sequence[Gpu]) -> list[Gpu]:
     """
     left: list[Gpu] = []
     for entry in (piece.strip() for piece in given.split(",")):
-        if entry.isdigit():
-            found = [gpus[int(entry)]] if int(entry) < len(gpus) else []
+        if entry.isascii() and entry.isdigit():
+            found = list(gpus[int(entry[-9:]) :][:1]) if len(entry.lstrip("0")) < 10 else []
         else:
             wanted = entry.lower()
             found = [gpu for gpu in gpus if len(wanted) > 4 and gpu.uuid.lower().startswith(wanted)]

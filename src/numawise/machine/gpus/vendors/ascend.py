@@ -32,7 +32,7 @@ def find(devices: Sequence[Device], place: Place) -> Found:
     files = sorted(
         int(name[7:])
         for name in place.names("dev", "davinci")
-        if name[7:].isdigit() and place.opens(f"dev/{name}")
+        if name[7:].isdecimal() and place.opens(f"dev/{name}")
     )
     numbers: dict[str, tuple[int, ...]] = {}
     if len(devices) == len(files) == 1:
