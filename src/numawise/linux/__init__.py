@@ -11,5 +11,5 @@
 - `smaps`, `memory_limit`: pages of a mapping by size, and what control groups leave of memory
 - `home`: where numawise keeps what it learned
 - `files`: whole files or none, and their page cache
-- `settings`: what of this machine sways measurements
+- `settings`, `idle`: what of this machine sways measurements, and how long its CPUs had nothing to do
 """

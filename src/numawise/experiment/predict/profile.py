@@ -12,6 +12,7 @@ from numawise.experiment.predict.machine import Machine, from_measurements, from
 from numawise.experiment.predict.work import Work, from_run
 from numawise.experiment.records import Candidate, Expectation
 from numawise.experiment.trial import Conditions, run_trial
+from numawise.linux.idle import idle_seconds
 from numawise.machine.identity import topology_key
 from numawise.machine.topology import Topology
 from numawise.measure import kept
@@ -26,7 +27,8 @@ def known_machine(topology: Topology) -> Machine:
     Raises SnapshotError when what was kept cannot be read.
     """
     measured = kept.load(topology_key(topology))
-    if measured is None or not (measured.latency or measured.bandwidth):
+    readings = () if measured is None else (*measured.latency, *measured.bandwidth)
+    if measured is None or all(reading.figure is None for reading in readings):
         return from_priors(topology)
     return from_measurements(topology, measured)
 
@@ -36,6 +38,8 @@ def profile(default: Candidate, conditions: Conditions, machine: Machine) -> Wor
 
     CPU time is that of all processes waited for meanwhile. Raises NumawiseError when the command fails.
     """
+    cpus = default.plan.placements[0].cpus
+    idle_before = idle_seconds(cpus)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     trial = run_trial(
         0, default, "race", msgspec.structs.replace(conditions, metric=Metric(RATE, maximize=True))
@@ -43,12 +47,15 @@ def profile(default: Candidate, conditions: Conditions, machine: Machine) -> Wor
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if trial.status not in ("ok", "no-metric"):
         raise NumawiseError(f"the command fails as it is, before anything is predicted: {trial.tail}")
-    busy = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / max(trial.seconds, 1e-3)
+    idle_after = idle_seconds(cpus)
+    took = max(trial.seconds, 1e-3)
+    busy = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / took
     return from_run(
         machine,
         seconds=1.0,
         busy=busy,
-        cpus=max(1, len(default.plan.placements[0].cpus)),
+        cpus=max(1, len(cpus)),
+        idle=None if idle_before is None or idle_after is None else (idle_after - idle_before) / took,
         gigabytes=trial.value,
         footprint_kib=after.ru_maxrss,
     )

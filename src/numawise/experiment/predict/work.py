@@ -75,15 +75,11 @@ def from_shares(
     shares = (bandwidth, compute, latency, device, fixed)
     if min(shares) < 0 or not sum(shares) > 0:
         raise UsageError("the shares of a work must be 0 or more, and one of them above 0")
-    node = min(machine.gb_per_s)
-    own = machine.topology.node(node)
-    there = sum(bool(core & own.cpus) for core in machine.topology.smt_siblings) or len(own.cpus)
-    used = min(cores or there, there)
-    drawn = min(machine.gb_per_s[node].get(node, 1.0), machine.core_gb_per_s * used)
+    drawn, used = _one_node(machine, cores)
     fields = {
         "gigabytes": bandwidth * drawn,
         "core_s": compute * used,
-        "loads": latency * used / machine.latency_ns[node].get(node, 100.0),
+        "loads": latency * used / _own_wait(machine),
         "device_s": device,
         "fixed_s": fixed,
         **rest,
@@ -91,12 +87,52 @@ def from_shares(
     return msgspec.convert(fields, Work)
 
 
-def from_flops(
-    machine: Machine, *, gigabytes: float, gflop: float, loads: float = 0.0, **rest: object
+def from_roofline(
+    machine: Machine,
+    *,
+    gigabytes: float,
+    gflop: float,
+    latency_bound: float = 0.0,
+    threads: int | None = None,
 ) -> Work:
-    """A work of so many bytes and operations, the cores computing at the machine's rate."""
-    fields = {"gigabytes": gigabytes, "core_s": gflop / machine.gflops_per_core, "loads": loads, **rest}
-    return msgspec.convert(fields, Work)
+    """A work of so many bytes (10**9) and operations (10**9), which overlap, and of waiting for single loads.
+
+    `latency_bound` is the share of its time on one node, all memory near, that goes into such waiting. Operations
+    are computed at the machine's rate for a core. Raises UsageError for a share that is not from 0 to 1.
+    """
+    if not 0 <= latency_bound < 1:
+        raise UsageError(f"a share of {latency_bound:g} of the time is none: give one from 0 to 1")
+    drawn, used = _one_node(machine, threads)
+    core_s = gflop / machine.gflops_per_core
+    streamed = max(gigabytes / drawn, core_s / used)
+    loads = latency_bound / (1 - latency_bound) * streamed * used / _own_wait(machine)
+    return Work(gigabytes=gigabytes, core_s=core_s, loads=loads, threads=threads)
+
+
+def with_copies(work: Work, machine: Machine, share: float, node: int) -> Work:
+    """`work` with copies to and from a device beside `node`, taking that share of its time on one node."""
+    drawn, used = _one_node(machine, work.threads)
+    rest = (
+        max(work.gigabytes / drawn, work.core_s / used)
+        + work.loads * _own_wait(machine) / used
+        + work.fixed_s
+    )
+    return msgspec.structs.replace(work, device_s=share / (1 - share) * rest, device_node=node)
+
+
+def _one_node(machine: Machine, cores: int | None) -> tuple[float, int]:
+    """GB/s that so many cores (None: all) of the first node draw from its memory, and how many that are."""
+    node = min(machine.gb_per_s)
+    own = machine.topology.node(node)
+    there = sum(bool(core & own.cpus) for core in machine.topology.smt_siblings) or len(own.cpus)
+    used = max(1, min(cores or there, there))
+    width = machine.gb_per_s[node].get(node) or max(machine.gb_per_s[node].values())
+    return min(width, machine.core_gb_per_s * used), used
+
+
+def _own_wait(machine: Machine) -> float:
+    row = machine.latency_ns[min(machine.latency_ns)]
+    return min(row.values())
 
 
 def from_run(
@@ -105,17 +141,20 @@ def from_run(
     seconds: float,
     busy: float,
     cpus: int,
+    idle: float | None = None,
     gigabytes: float | None = None,
     footprint_kib: int = 0,
     first_touch: FirstTouch | None = None,
 ) -> Work:
-    """What a short run of the program shows, under the placement it has today, on CPUs that nobody else used.
+    """What a short run of the program shows, under the placement it has today.
 
     Args:
         machine: where it ran.
         seconds: of one unit of work.
         busy: CPUs that were busy on average, from its CPU time over its wall time.
         cpus: CPUs it could have used.
+        idle: how many of them had nothing to do meanwhile, on average; None: not known, nobody else used them. A
+            program that used less than one CPU while none was idle did not wait, it was kept waiting.
         gigabytes: what it moved, where the program says so (10**9 bytes); otherwise half of its CPU time is believed to
             be waiting for memory, give or take a lot.
         footprint_kib: the most memory it held.
@@ -124,7 +163,7 @@ def from_run(
     Idle CPUs are taken as Amdahl's: busy = 1 / (serial + (1 - serial) / threads).
     """
     active = min(max(busy, 0.05), cpus)
-    waiting = max(0.0, 1.0 - active) * seconds
+    waiting = min(max(0.0, 1.0 - active), 1.0 if idle is None else idle) * seconds
     threads = max(1, cpus)
     serial = 0.0
     if threads > 1:
@@ -135,11 +174,10 @@ def from_run(
     left = on_cpu - min(moved / machine.core_gb_per_s, on_cpu)
     if left > on_cpu / 2:
         left = on_cpu  # bytes that arrive while it computes cost nothing
-    wait_ns = min(min(row.values()) for row in machine.latency_ns.values())
     return Work(
         gigabytes=moved,
         core_s=left * (1 - _WAITING_SHARE),
-        loads=on_cpu * _WAITING_SHARE / wait_ns,
+        loads=on_cpu * _WAITING_SHARE / _own_wait(machine),
         fixed_s=waiting,
         serial=serial,
         first_touch=first_touch,

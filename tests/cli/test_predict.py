@@ -1,0 +1,100 @@
+"""`numawise predict`: says what it expects and why, on any machine, and refuses what cannot be meant."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def predict(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "numawise", "predict", *words],
+        env={**os.environ, "NUMAWISE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def predicted(*words: str, home: Path) -> dict[str, dict[str, float]]:
+    done = predict(*words, "--json", home=home)
+    assert done.returncode == 0, done.stderr
+    return {each["name"]: each for each in json.loads(done.stdout)["candidates"]}
+
+
+def test_a_published_machine_is_predicted_for_without_running_anything(tmp_path: Path):
+    found = predicted(
+        "--machine", "2x-xeon-8358", "--bytes", "100G", "--first-touch", "one",
+        "--candidate", "--per node", "--candidate", "--mem interleave:all", "--candidate", "--node 0 --threads 1",
+        home=tmp_path,
+    )  # fmt: skip
+    assert found["--per node"]["ratio"] < found["--mem interleave:all"]["ratio"] < 1
+    assert found["--node 0 --threads 1"]["ratio"] > 2
+    for each in found.values():
+        assert each["low"] < each["ratio"] < each["high"]
+        assert each["reason"]
+
+
+def test_without_candidates_those_of_tune_are_predicted(tmp_path: Path):
+    found = predicted("--machine", "2x-skylake", "--bytes", "10G", home=tmp_path)
+    assert {"bind:0", "interleave", "per-node"} <= set(found)
+
+
+def test_a_program_is_run_once_to_see_what_it_does(tmp_path: Path):
+    mark = tmp_path / "runs"
+    program = f"open({str(mark)!r}, 'a').write('x'); sum(range(3_000_000))"
+    done = predict("--json", "--", sys.executable, "-c", program, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert mark.read_text() == "x"
+    work = json.loads(done.stdout)["work"]
+    assert work["core_s"] > 0 and work["footprint_kib"] > 0
+
+
+def test_where_nothing_was_measured_it_says_so_and_how_to(tmp_path: Path):
+    done = predict("--bytes", "10G", home=tmp_path)
+    assert done.returncode == 0
+    assert "numawise measure" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--machine", "2x-xeon-1"), "2x-xeon-8358"),
+        (("--machine", "gh200", "--root", "/tmp/x"), "one of them"),
+        (("--machine", "gh200", "--", "true"), "only be run here"),
+        (("--bytes", "lots"), "--bytes"),
+        (("--bytes", "-3G"), "--bytes"),
+        (("--latency-bound", "0.5"), "--bytes"),
+        (("--copies", "0.5"), "--gpu"),
+        (("--bytes", "1G", "--gpu", "17"), "no such GPU"),
+        (("--workload", "nothing"), "moe_einsum"),
+        (("--bytes", "1G", "--", "true"), "leave --bytes"),
+        (("--candidate", "--node 99"), "node 99"),
+        (("--first-touch", "never"), "first-touch"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(words: tuple[str, ...], said: str, tmp_path: Path):
+    done = predict(*words, home=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_program_that_fails_is_not_predicted(tmp_path: Path):
+    done = predict("--", "false", home=tmp_path)
+    assert done.returncode == 4 and "fails as it is" in done.stderr
+
+
+def test_a_damaged_profile_is_named(tmp_path: Path):
+    from numawise.machine import read
+    from numawise.machine.identity import topology_key
+
+    (tmp_path / "machines").mkdir()
+    (tmp_path / "machines" / f"{topology_key(read('/'))}.json").write_text('{"half": ')
+    done = predict("--bytes", "1G", home=tmp_path)
+    assert done.returncode == 2 and "machines" in done.stderr
