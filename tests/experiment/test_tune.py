@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import random
 import sys
 from collections.abc import Sequence
@@ -12,8 +13,10 @@ from types import ModuleType
 import pytest
 
 import numawise as nw
+from numawise.errors import UsageError
 from numawise.experiment.compare import Ask
 from numawise.experiment.halving import noise, scores, survivors
+from numawise.experiment.records import Expectation
 from numawise.experiment.tune import TuneResult, least_budget, tune
 
 
@@ -298,3 +301,130 @@ def test_a_score_ignores_the_level_of_a_block_and_a_single_spike() -> None:
 def test_those_clearly_behind_leave_and_near_ties_stay() -> None:
     score = {0: 0.0, 1: 0.001, 2: 0.5}
     assert survivors([0, 1, 2], score, 5, 0.01, first_keep=9) == [0, 1]
+
+
+def _expected(kind: str, times: Sequence[float], default: int, seed: int) -> list[Expectation] | None:
+    """Predictions of a surface: off by 10 %, or plain wrong in one of several ways."""
+    rng = random.Random(seed + 7_777_777)
+    logs = [math.log(time / times[default]) for time in times]
+    if kind == "none":
+        return None
+    if kind == "off by 10 %":
+        return [Expectation(math.exp(value + rng.gauss(0, 0.1)), 0.1) for value in logs]
+    if kind == "permuted":
+        rng.shuffle(logs)
+    wrong = {"permuted": logs, "inverted": [-value for value in logs], "constant": [0.0] * len(logs)}
+    if kind == "overconfident":
+        return [Expectation(math.exp(value + rng.gauss(0, 0.3)), 0.01) for value in logs]
+    return [Expectation(math.exp(value), 0.1) for value in wrong[kind]]
+
+
+def _good(kind: str, budget: int, surfaces: int = 400) -> float:
+    """Share of searches that end within 2 % of the best."""
+    good = 0
+    for seed in range(surfaces):
+        rng = random.Random(seed)
+        times = sim.surface(rng)
+        default = sim.choose_default(times, "any", rng)
+        machine = sim.SimulatedMachine(seed, noise=0.03, drift=DRIFTS[seed % len(DRIFTS)])
+        result = tune(
+            range(len(times)),
+            lambda i, times=times, machine=machine: machine.time(times[i]),
+            default=default,
+            budget=budget,
+            seed=seed,
+            expected=_expected(kind, times, default, seed),
+        )
+        assert result.trials == machine.runs <= budget
+        good += times[result.best_index] <= 1.02
+    return good / surfaces
+
+
+def test_a_prediction_off_by_10_percent_saves_30_percent_of_the_runs() -> None:
+    # Any 400 surfaces leave 2.5 points of chance between the two.
+    assert _good("off by 10 %", 77) >= _good("none", 110) - 0.025
+
+
+@pytest.mark.parametrize("kind", ["permuted", "inverted", "constant", "overconfident"])
+def test_a_wrong_prediction_does_no_harm(kind: str) -> None:
+    assert _good(kind, 110) >= _good("none", 110) - 0.03
+
+
+def test_a_right_prediction_leaves_hopeless_candidates_untried_but_never_those_to_keep() -> None:
+    times = [1 + i / 20 for i in range(40)]
+    expected = [Expectation(time / times[5], 0.05) for time in times]
+    run: list[int] = []
+
+    def measure(index: int) -> float:
+        run.append(index)
+        return times[index]
+
+    result = tune(range(40), measure, default=5, budget=90, expected=expected, keep=[39])
+    assert result.best_index == 0 and result.trials < 90
+    assert len(result.not_tried) >= 10
+    assert not set(run) & set(result.not_tried)
+    assert {5, 39} <= set(run) and set(run) | set(result.not_tried) == set(range(40))
+
+
+def test_candidates_dropped_in_error_come_back() -> None:
+    # The best is called the worst; whatever is seen of the others says the prediction is wrong.
+    times = [1 + i / 20 for i in range(40)]
+    expected = [Expectation(1 / time, 0.02) for time in times]
+    result = tune(range(40), times.__getitem__, default=20, budget=90, expected=expected)
+    assert result.best_index == 0 and result.not_tried == ()
+
+
+@pytest.mark.parametrize("cut", [1, 20, 41])
+def test_a_search_with_predictions_resumes_as_the_same_search(cut: int) -> None:
+    times = [1 + i / 40 for i in range(30)]
+    rng = random.Random(5)
+    expected = [Expectation(time * math.exp(rng.gauss(0, 0.1)), 0.1) for time in times]
+
+    def search(answers: list[float]) -> TuneResult:
+        noise_of = random.Random(9)
+        place = iter(range(10_000))
+
+        def run(index: int) -> float:
+            position, value = next(place), times[index] * noise_of.gauss(1, 0.03)
+            if position < len(answers):
+                return answers[position]
+            answers.append(value)
+            return value
+
+        return tune(range(30), run, default=20, budget=60, seed=3, expected=expected)
+
+    recorded: list[float] = []
+    whole = search(recorded)
+    assert search(recorded[:cut]) == whole
+
+
+def test_nothing_is_claimed_of_equals_whatever_is_expected() -> None:
+    claims = 0
+    for seed in range(300):
+        rng = random.Random(seed)
+        expected = [Expectation(math.exp(rng.gauss(0, 0.3)), 0.05) for _ in range(48)]
+        machine = sim.SimulatedMachine(seed, noise=0.03, drift=DRIFTS[seed % len(DRIFTS)])
+        result = tune(
+            range(48),
+            lambda _, machine=machine: machine.time(1.0),
+            default=0,
+            budget=90,
+            seed=seed,
+            expected=expected,
+        )
+        claims += result.verdict.kind == "better"
+    assert claims / 300 <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("expected", "said"),
+    [
+        ([Expectation(1.0, 0.1)], "1 expectations for 3 candidates"),
+        ([None, Expectation(0.0, 0.1), None], "above 0"),
+        ([None, Expectation(math.nan, 0.1), None], "finite"),
+        ([None, Expectation(1.0, -1.0), None], "not below"),
+    ],
+)
+def test_predictions_that_cannot_be_are_refused(expected: list[Expectation | None], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        tune("abc", lambda _: 1.0, default="a", budget=40, expected=expected)

@@ -58,6 +58,11 @@ _NARROWING = [o for o in SELECTION if o.name in ("node", "cpus", "env", "no-smt"
 @click.option(
     "--workload", metavar="NAME", help="A built-in program instead of CMD (moe_einsum unless CMD is given)."
 )
+@click.option(
+    "--no-predict",
+    is_flag=True,
+    help="Try every candidate, whatever the measurements of this machine let expect of it.",
+)
 @click.option("--save", metavar="NAME", help="Name of the profile (default: after the program).")
 @study_options
 @command_argument
@@ -65,6 +70,7 @@ def command(
     extra: tuple[str, ...],
     budget: str | None,
     workload: str | None,
+    no_predict: bool,
     save: str | None,
     command_line: tuple[str, ...],
     **given: Any,
@@ -87,7 +93,10 @@ def command(
 
     def make() -> tuple[tuple[Candidate, ...], Topology, int]:
         candidates, topology = _candidates(values, limits, extra, command_line)
-        return candidates, topology, _budget(budget, candidates, topology, command_line, options)
+        trials = _budget(budget, candidates, topology, command_line, options)
+        if not no_predict:
+            candidates = _expected(candidates, topology, command_line, options)
+        return candidates, topology, trials
 
     with Store.open() as store:
         study = begin_or_resume(store, "tune", command_line, options, make)
@@ -127,6 +136,38 @@ def _budget(
     if trial.status != "ok":
         raise NumawiseError(f"the command fails as it is, before any placement is tried: {trial.tail}")
     return max(least_budget(len(candidates)), int(seconds / max(trial.seconds, 1e-3)))
+
+
+def _expected(
+    candidates: tuple[Candidate, ...],
+    topology: Topology,
+    command_line: tuple[str, ...],
+    options: StudyOptions,
+) -> tuple[Candidate, ...]:
+    """The candidates with what is expected of them, where `numawise measure` has kept this machine's figures.
+
+    The command is run once as it is for this. Priors alone are no reason to leave anything untried.
+    """
+    from numawise.experiment.predict import expectations
+    from numawise.experiment.predict.profile import known_machine, profile
+
+    machine = known_machine(topology)
+    if machine.origin != "measured":
+        return candidates
+    metric = Metric(options.metric, options.maximize)
+    conditions = Conditions(
+        command_line, metric, topology, options.timeout, tuple(str(path) for path in options.cold)
+    )
+    work = profile(candidates[0], conditions, machine)
+    default, *others = candidates
+    found = expectations(work, machine, default.plan, [candidate.plan for candidate in others])
+    return (
+        default,
+        *(
+            msgspec.structs.replace(candidate, expected=predicted.expectation)
+            for candidate, predicted in zip(others, found, strict=True)
+        ),
+    )
 
 
 def _program(

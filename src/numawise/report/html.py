@@ -98,6 +98,7 @@ def _content(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -> 
         "rows": rows[:_SHOWN],
         "more_rows": rows[_SHOWN:],
         "not_run": len(study.candidates) - len(rows),
+        "not_tried": words.not_tried_text(outcome),
         "axis": svg(charts.ratio_axis(charts.ratio_scale(found, study.delta))),
         "keys": {role: svg(charts.legend_mark(role)) for role in ("default", "best", "other", "failed")},
         "met": met,

@@ -38,6 +38,7 @@ def tune_json(study: Study, trials: Sequence[Trial], outcome: Outcome) -> dict[s
         "profile": outcome.profile,
         "winner": outcome.winner,
         "failed": dict(outcome.failed),
+        "not_tried": dict(outcome.not_tried),
         "energy": energy_json(study, trials),
         "study": study.id,
         "history": [_plain(trial) for trial in trials],

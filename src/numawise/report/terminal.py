@@ -75,6 +75,8 @@ def summary(
     yield "", say.detail
     yield from _table(study, trials, outcome)
     yield from _energy(study, trials, outcome)
+    if left_out := words.not_tried_text(outcome):
+        yield "soft", left_out
     yield from _failures(study, trials, outcome)
     for note in sorted({note for trial in trials for note in trial.notes}):
         yield "soft", f"step down: {words.clean(note)}"

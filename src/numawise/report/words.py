@@ -175,6 +175,18 @@ def failure_text(trial: Trial) -> str:
     )
 
 
+def not_tried_text(outcome: Outcome | None) -> str:
+    """Which candidates never ran, and what was expected of them; empty when all did."""
+    if outcome is None or not outcome.not_tried:
+        return ""
+    ranked = sorted(outcome.not_tried.items(), key=lambda item: item[1])
+    least, most = (relative(ratio) for ratio in (ranked[0][1], ranked[-1][1]))
+    span = least if least == most else f"{least} to {most}"
+    names = ", ".join(clean(name) for name, _ in ranked[:4]) + (" and others" if len(ranked) > 4 else "")
+    count = f"{len(ranked)} candidate{'' if len(ranked) == 1 else 's'}"
+    return f"{count} not tried: expected time {span} against the default, too far behind others ({names})"
+
+
 def duration_text(seconds: float) -> str:
     """A duration in the unit that fits.
 
