@@ -27,6 +27,8 @@ _OVER, _MOST_OVER_S = 0.5, 20.0
 """So much over the time given (a share of it, seconds at most), and what is not yet measured is left out."""
 _READING_S = {"chase": (0.05, 2.0), "stream": (0.05, 1.0), "loaded": (0.05, 1.5), "core to core": (0.0, 0.3)}
 """The least and the most that one reading is given, setting up not counted."""
+_QUICK_SHARE = 0.15
+"""Of the most, when it shall be quick."""
 _DEVICE_SHARE = 0.2
 
 Progress = Callable[[str, "Reading | LoadedPoint"], None]
@@ -60,6 +62,7 @@ class Run:
         """
         self._topology = topology
         self._buffer_kib = buffer_kib
+        self._share = _QUICK_SHARE if quick else 1.0
         self._plans: dict[str, Plan] = {}
         chosen = [part for part in parts() if what in ("all", part.group)]
         self._plans = {part.name: part.plan(topology) for part in chosen}
@@ -119,7 +122,7 @@ class Run:
                 given = (began + seconds - start) * wanted.weight / max(left, wanted.weight)
                 given -= overhead.get(part.how, 0.0)
                 least, most = _READING_S[part.how]
-                given = min(max(given, least), most)
+                given = min(max(given, least), most * self._share)
                 taken = bench.take(wanted, part.how, given)
                 if not wanted.why:
                     # What setting up costs is learned as it goes: a mean that forgets.

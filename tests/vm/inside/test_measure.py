@@ -15,8 +15,10 @@ import pytest
 from programs import numa_maps
 from vm.inside.tools import NUMAWISE, cpuset, holding, numawise_json, offline, refuse
 
-# Speed means nothing under emulation: small buffers, little time, and the output says so.
-SMALL = ("--buffer", "8M", "--seconds", "10")
+# Speed means nothing under emulation: small buffers and few repeats, which the output says; and no haste on a host that
+# has other things to do.
+SMALL = ("--quick", "--buffer", "8M", "--seconds", "300")
+MEDIUM = ("--quick", "--buffer", "16M", "--seconds", "300")
 MIB = 1 << 10  # in KiB
 NODE_CPUS = {0: {0, 1}, 1: {2, 3}}
 EVERY_PAIR = {(cpus, memory) for cpus in (0, 1) for memory in (0, 1, 2)}
@@ -66,7 +68,7 @@ def measuring(*words: str, prefix: tuple[str, ...] = ()) -> Iterator[subprocess.
         process.communicate()
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "what was waited for did not come"
@@ -81,7 +83,7 @@ def bound_kib(process: subprocess.Popen[str], node: int) -> int:
 
 
 def result_of(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=300)
     return process.returncode, json.loads(out), err
 
 
@@ -92,7 +94,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     seen: dict[str, dict[int, int]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUMAWISE_HOME", str(home))
-        with measuring("--buffer", "16M", "--seconds", "60") as process:
+        with measuring(*MEDIUM) as process:
             while process.poll() is None:
                 with suppress(FileNotFoundError, ProcessLookupError):
                     for word in (" bind:0 ", " bind:1 ", " bind:2 ", " interleave:0-1 "):
@@ -146,7 +148,7 @@ def test_buffers_were_where_it_says(watched: Watched):
 
 def test_where_binding_is_refused_first_touch_places_and_is_looked_at():
     refused = refuse("mbind", "set_mempolicy", "move_pages")
-    found = numawise_json("measure", "latency", *SMALL, prefix=refused)
+    found = numawise_json("measure", "latency", *SMALL, prefix=refused, timeout=300)
     assert pairs(found["latency"]) == {(0, 0), (1, 0), (0, 1), (1, 1)}
     for one in found["latency"]:
         if one["memory"] == [2]:
@@ -159,7 +161,7 @@ def test_where_binding_is_refused_first_touch_places_and_is_looked_at():
 
 def test_a_cpuset_leaves_holes_with_their_reason():
     with cpuset("2-3", "1") as prefix:
-        found = numawise_json("measure", "latency", *SMALL, prefix=prefix)
+        found = numawise_json("measure", "latency", *SMALL, prefix=prefix, timeout=300)
     assert pairs(found["latency"]) == {(1, 1)}
     holes = [one for one in found["latency"] if not one["figure"]]
     assert {(one["cpu_node"], one["memory"][0]) for one in holes} == EVERY_PAIR - {(1, 1)}
@@ -168,7 +170,7 @@ def test_a_cpuset_leaves_holes_with_their_reason():
 
 
 def test_a_cpu_taken_away_meanwhile_costs_its_figures_only():
-    with measuring("latency", "--buffer", "16M", "--seconds", "12") as process:
+    with measuring("latency", *MEDIUM) as process:
         wait_for(lambda: bound_kib(process, 0) > 0)
         with offline(2):
             code, found, err = result_of(process)
@@ -180,7 +182,7 @@ def test_a_cpu_taken_away_meanwhile_costs_its_figures_only():
 
 
 def test_ctrl_c_keeps_what_was_measured(own_home: Path):
-    with measuring("latency", "--buffer", "16M", "--seconds", "40") as process:
+    with measuring("latency", *MEDIUM) as process:
         wait_for(lambda: bound_kib(process, 1) > 0)
         process.send_signal(signal.SIGINT)
         code, found, err = result_of(process)
@@ -194,7 +196,9 @@ def test_ctrl_c_keeps_what_was_measured(own_home: Path):
 
 def test_a_full_node_is_not_driven_out_of_memory():
     with holding("400", "--split", "2=100") as (pid, _, _):
-        found = numawise_json("measure", "latency", "--buffer", "60M", "--seconds", "25")
+        found = numawise_json(
+            "measure", "latency", "--quick", "--buffer", "60M", "--seconds", "300", timeout=300
+        )
         assert numa_maps.kib_by_node(pid)[2] >= 390 * MIB  # nobody was killed, nothing pushed out
     small = [one for one in found["latency"] if one["memory"] == [2]]
     assert all(0 < one["buffer_kib"] < 60 * MIB for one in small if one["figure"])
