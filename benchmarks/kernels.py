@@ -5,7 +5,7 @@
 A kernel that finds less than another program has not found the machine's limit. In every round, in random order:
 
 - each of numawise's kernels with each instruction set, on threads pinned to the first CPUs of this process
-- STREAM's loops, libc's memcpy, a plain sum and a plain pointer chase (benchmarks/peers/stream.c, compiled here with
+- STREAM's loops (as they are, and by hand with non-temporal stores), libc's memcpy, a plain sum and a plain pointer chase (benchmarks/peers/stream.c, compiled here with
   gcc -O3 -march=native -fopenmp), and NumPy's copyto, all in this process and on the same pages
 - likwid-bench, which takes its own memory and therefore runs as its own process: on transparent huge pages through
   GLIBC_TUNABLES (glibc 2.35 and newer), or on 4 KiB pages
@@ -106,7 +106,7 @@ def compiled(folder: Path) -> Any:
     subprocess.run(["gcc", *flags, "-o", target, source], check=True, timeout=60)
     library = ctypes.CDLL(str(target))
     os.sched_setaffinity(0, CPUS)  # OpenMP has bound this thread to its first place
-    for name in ("copy", "triad", "sum", "memcpy", "chase"):
+    for name in ("copy", "triad", "copy_nt", "triad_nt", "sum", "memcpy", "chase"):
         getattr(library, f"peer_{name}").restype = ctypes.c_double
     return library
 
@@ -198,7 +198,15 @@ class Contest:
             found["STREAM copy"] = lambda: self.peers.peer_copy(
                 at[1], at[0], words, self.threads, self.passes
             )
+            if "avx2" in isas():
+                found["STREAM copy, NT stores"] = lambda: self.peers.peer_copy_nt(
+                    at[1], at[0], words, self.threads, self.passes
+                )
         elif self.work == "triad":
+            if "avx2" in isas():
+                found["STREAM triad, NT stores"] = lambda: self.peers.peer_triad_nt(
+                    at[2], at[0], at[1], words, self.threads, self.passes
+                )
             found["STREAM triad"] = lambda: self.peers.peer_triad(
                 at[2], at[0], at[1], words, self.threads, self.passes
             )

@@ -5,6 +5,9 @@
  * Each returns the seconds that `passes` passes over the arrays took.
  */
 #define _POSIX_C_SOURCE 200809L
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
 #include <omp.h>
 #include <stddef.h>
 #include <string.h>
@@ -45,6 +48,54 @@ double peer_triad(double *restrict c, const double *restrict a, const double *re
         }
     }
     return now() - start;
+}
+
+/* The same with non-temporal stores, a line a turn, as a compiler told to use them makes it; -1 where there is no AVX. */
+double peer_copy_nt(double *restrict b, const double *restrict a, size_t n, int threads, int passes)
+{
+#ifdef __AVX__
+    const double start = now();
+    for (int pass = 0; pass < passes; pass++) {
+#pragma omp parallel num_threads(threads)
+        {
+#pragma omp for schedule(static) nowait
+            for (size_t i = 0; i < n / 8; i++) {
+                const __m256d low = _mm256_load_pd(a + 8 * i), high = _mm256_load_pd(a + 8 * i + 4);
+                _mm256_stream_pd(b + 8 * i, low);
+                _mm256_stream_pd(b + 8 * i + 4, high);
+            }
+            _mm_sfence();
+        }
+    }
+    return now() - start;
+#else
+    return -1;
+#endif
+}
+
+double peer_triad_nt(double *restrict c, const double *restrict a, const double *restrict b, size_t n, int threads,
+                     int passes)
+{
+#ifdef __AVX__
+    const __m256d scalar = _mm256_set1_pd(3.0);
+    const double start = now();
+    for (int pass = 0; pass < passes; pass++) {
+#pragma omp parallel num_threads(threads)
+        {
+#pragma omp for schedule(static) nowait
+            for (size_t i = 0; i < n / 8; i++) {
+                const __m256d low = scalar * _mm256_load_pd(b + 8 * i) + _mm256_load_pd(a + 8 * i);
+                const __m256d high = scalar * _mm256_load_pd(b + 8 * i + 4) + _mm256_load_pd(a + 8 * i + 4);
+                _mm256_stream_pd(c + 8 * i, low);
+                _mm256_stream_pd(c + 8 * i + 4, high);
+            }
+            _mm_sfence();
+        }
+    }
+    return now() - start;
+#else
+    return -1;
+#endif
 }
 
 double peer_sum(const long *a, size_t n, int threads, int passes)

@@ -1,8 +1,9 @@
 /*
  * Triad with stores around the caches: no target line is read first, and what is counted is all there is.
  *
- * Two lines at a time: 1 to 3% more than one or four on a Zen 5. Two streams far apart (six at once), software prefetch,
- * and blocks or pages in turn gave no more or less: two of its threads are at what its memory gives.
+ * One line at a time: 2 to 5% more than likwid-bench's loop (four lines at a time, the second array's loads first) on the
+ * same pages of a Zen 5, one thread; two lines gave 1 to 3%. Two streams far apart (six at once), these out of step,
+ * software prefetch, and blocks or pages in turn gave less. Two threads are at what its memory gives, whatever the loop.
  */
 #include "kernel.h"
 
@@ -17,7 +18,7 @@ NUMAWISE_INLINE void stream_real(void *at, double value)
 }
 
 NUMAWISE_PASS({
-    enum { LINES = 2, LINE_WORDS = NUMAWISE_LINE / 8 };
+    enum { LINE_WORDS = NUMAWISE_LINE / 8 };
     const numawise_real *first = buffers[0];
     const numawise_real *second = buffers[1];
     numawise_real *third = buffers[2];
@@ -25,17 +26,12 @@ NUMAWISE_PASS({
     for (; i < elements && (uintptr_t)(third + i) % NUMAWISE_LINE != 0; i++) {
         stream_real(third + i, first[i] + 3.0 * second[i]);
     }
-    for (; i + LINES * LINE_WORDS <= elements; i += LINES * LINE_WORDS) {
-        vec lines[LINES][LINE_WORDS / LANES];
-        for (size_t line = 0; line < LINES; line++) {
-            for (size_t v = 0; v < LINE_WORDS / LANES; v++) {
-                const size_t at = i + line * LINE_WORDS + v * LANES;
-                lines[line][v] = (vec)(*(const reals *)(first + at) + 3.0 * *(const reals *)(second + at));
-            }
+    for (; i + LINE_WORDS <= elements; i += LINE_WORDS) {
+        vec line[LINE_WORDS / LANES];
+        for (size_t v = 0; v < LINE_WORDS / LANES; v++) {
+            line[v] = (vec)(*(const reals *)(first + i + v * LANES) + 3.0 * *(const reals *)(second + i + v * LANES));
         }
-        for (size_t line = 0; line < LINES; line++) {
-            NUMAWISE_STREAM_LINE(third + i + line * LINE_WORDS, lines[line]);
-        }
+        NUMAWISE_STREAM_LINE(third + i, line);
     }
     for (; i < elements; i++) {
         stream_real(third + i, first[i] + 3.0 * second[i]);
