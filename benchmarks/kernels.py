@@ -5,8 +5,9 @@
 A kernel that finds less than another program has not found the machine's limit. In every round, in random order:
 
 - each of numawise's kernels with each instruction set, on threads pinned to the first CPUs of this process
-- STREAM's loops (as they are, and by hand with non-temporal stores), libc's memcpy, a plain sum and a plain pointer chase (benchmarks/peers/stream.c, compiled here with
-  gcc -O3 -march=native -fopenmp), and NumPy's copyto, all in this process and on the same pages
+- STREAM's loops (as they are, and by hand with non-temporal stores), libc's memcpy, a plain sum and a plain pointer
+  chase (benchmarks/peers/stream.c, compiled here with gcc -O3 -march=native -fopenmp), and NumPy's copyto, all in this
+  process and on the same pages
 - likwid-bench, which takes its own memory and therefore runs as its own process: on transparent huge pages through
   GLIBC_TUNABLES (glibc 2.35 and newer), or on 4 KiB pages
 
