@@ -1,11 +1,15 @@
 """How good is what `tune` finds? Simulated searches, beside trying all equally often and Optuna's TPE.
 
     python benchmarks/tune_surfaces.py [--surfaces 400] [--default any|slow|near] [--json]
+    python benchmarks/tune_surfaces.py --predictions [--surfaces 1000] [--json]
 
 Each surface has 48 candidates: one best, 15 up to 6 % slower, 32 from 6 to 80 % slower; noise 3 %, drift (a
 different kind in turn), 5 % spikes. Regret is how much slower the candidate answered is than the best. All other
 methods get as many runs as tune may take; they just name a candidate, tune must also have shown it better than
 the default, and names the default otherwise.
+
+With --predictions only tune runs: without a prediction, with one whose errors have a standard deviation of 10 %, also
+at 30 % fewer runs, and with several that are wrong.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import random
 import statistics
 from collections.abc import Callable
@@ -20,6 +25,8 @@ from collections.abc import Callable
 from surfaces import SimulatedMachine, choose_default, surface
 
 import numawise as nw
+from numawise.experiment.records import Expectation
+from numawise.experiment.tune import tune
 
 DRIFT_KINDS = ("none", "linear", "walk", "wave")
 BUDGETS = (110, 180)
@@ -33,6 +40,86 @@ def numawise(times: list[float], default: int, machine: SimulatedMachine, budget
     candidates = list(range(len(times)))
     result = nw.tune(candidates, lambda i: machine.time(times[i]), default=default, budget=budget, seed=seed)
     return result.best_index
+
+
+def predict(kind: str, times: list[float], default: int, seed: int) -> list[Expectation] | None:
+    """What is expected of each candidate: the truth off by so much, or something wrong, claiming to be off by 10 %."""
+    rng = random.Random(seed + 7_777_777)
+    logs = [math.log(time / times[default]) for time in times]
+    best = sorted(logs)[:10]
+    if kind == "none":
+        return None
+    made: dict[str, tuple[Callable[[float], float], float]] = {
+        "off by 5 %": (lambda log: log + rng.gauss(0, 0.05), 0.05),
+        "off by 10 %": (lambda log: log + rng.gauss(0, 0.10), 0.10),
+        "off by 30 %, claims 1 %": (lambda log: log + rng.gauss(0, 0.30), 0.01),
+        "random permutation": (lambda _: rng.choice(logs), 0.10),
+        "permutation, claims 1 %": (lambda _: rng.choice(logs), 0.01),
+        "inverted": (lambda log: -log, 0.10),
+        "constant": (lambda _: 0.0, 0.10),
+        "right, but the ten best called slow": (lambda log: 0.6 if log in best else log, 0.10),
+    }
+    if "permutation" in kind:
+        rng.shuffle(logs)
+        return [Expectation(math.exp(log), made[kind][1]) for log in logs]
+    guess, sigma = made[kind]
+    return [Expectation(math.exp(guess(log)), sigma) for log in logs]
+
+
+PREDICTED = (
+    ("none", (77, 110, 126, 180)),
+    ("off by 10 %", (77, 110, 126, 140, 180)),
+    ("off by 5 %", (77, 126)),
+    ("random permutation", BUDGETS),
+    ("permutation, claims 1 %", BUDGETS),
+    ("inverted", BUDGETS),
+    ("constant", BUDGETS),
+    ("off by 30 %, claims 1 %", BUDGETS),
+    ("right, but the ten best called slow", BUDGETS),
+)
+
+
+def with_prediction(kind: str) -> Method:
+    """`nw.tune` that is told what to expect."""
+
+    def method(times: list[float], default: int, machine: SimulatedMachine, budget: int, seed: int) -> int:
+        candidates = list(range(len(times)))
+        return tune(
+            candidates,
+            lambda i: machine.time(times[i]),
+            default=default,
+            budget=budget,
+            seed=seed,
+            expected=predict(kind, times, default, seed),
+        ).best_index
+
+    return method
+
+
+def predictions(surfaces: int, *, as_json: bool) -> None:
+    """Print one row for each kind of prediction and budget."""
+    rows = []
+    for kind, budgets in PREDICTED:
+        for budget in budgets:
+            found, runs = regrets(with_prediction(kind), surfaces, "any", budget)
+            good = sum(regret <= 0.02 for regret in found) / len(found)
+            rows.append(
+                {
+                    "prediction": kind,
+                    "budget": budget,
+                    "good": good,
+                    "mean_regret": statistics.fmean(found),
+                    "runs": runs,
+                }
+            )
+            if not as_json:
+                print(
+                    f"{kind:36} budget {budget:3} runs {runs:5.1f}  P(regret <= 2 %) {good:.3f}  "
+                    f"mean regret {statistics.fmean(found):.2%}",
+                    flush=True,
+                )
+    if as_json:
+        print(json.dumps(rows, indent=1))
 
 
 def equally_often(middle: Callable[[list[float]], float]) -> Method:
@@ -93,16 +180,20 @@ def methods() -> dict[str, Method]:
 def main() -> None:
     """Print (or give as JSON) one row for each method, default and budget."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--surfaces", type=int, default=400)
+    parser.add_argument("--surfaces", type=int, help="400, or 1000 with --predictions")
+    parser.add_argument("--predictions", action="store_true", help="tune with predictions, right and wrong")
     parser.add_argument("--default", choices=("any", "slow", "near"), help="only this kind of default")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.predictions:
+        predictions(options.surfaces or 1000, as_json=options.json)
+        return
     here = methods()
     rows = []
     for name, method in here.items():
         kinds = ("any", "slow", "near") if method is numawise else ("any",)
         for which, budget in itertools.product((options.default,) if options.default else kinds, BUDGETS):
-            found, runs = regrets(method, options.surfaces, which, budget)
+            found, runs = regrets(method, options.surfaces or 400, which, budget)
             good = sum(regret <= 0.02 for regret in found) / len(found)
             rows.append((name, which, budget, good, statistics.fmean(found), runs))
             if not options.json:

@@ -98,3 +98,74 @@ def test_a_damaged_profile_is_named(tmp_path: Path):
     (tmp_path / "machines" / f"{topology_key(read('/'))}.json").write_text('{"half": ')
     done = predict("--bytes", "1G", home=tmp_path)
     assert done.returncode == 2 and "machines" in done.stderr
+
+
+def _keep_measurements(home: Path) -> None:
+    """What measuring would have kept of this machine, with figures made up."""
+    from numawise.linux.cpuset import CPUSet
+    from numawise.machine import read
+    from numawise.machine.identity import machine_facts, topology_key
+    from numawise.measure import kept
+    from numawise.measure.figure import Figure
+    from numawise.measure.values import Measurements, Reading
+
+    topology = read("/")
+    cpu_nodes = [node for node in topology.nodes if node.cpus]
+    memory_nodes = [node.id for node in topology.nodes if node.memory_kib]
+
+    def readings(value: float, kernel: str) -> tuple[Reading, ...]:
+        figure = Figure(best=value, median=value, mad=0.0, repeats=5)
+        return tuple(
+            Reading(CPUSet(node.cpus), node.id, (memory,), figure, kernel=kernel)
+            for node in cpu_nodes
+            for memory in memory_nodes
+        )
+
+    measured = Measurements(
+        topology_key=topology_key(topology),
+        machine=machine_facts(topology),
+        created=1.0,
+        latency=readings(100.0, "chase"),
+        bandwidth=readings(25.0, "read"),
+        taken={"latency": 1.0, "bandwidth": 1.0},
+    )
+    kept.keep(measured, home / "machines")
+
+
+@pytest.mark.parametrize(
+    ("measured", "options", "wanted"), [(True, [], True), (True, ["--no-predict"], False), (False, [], False)]
+)
+def test_tune_predicts_where_the_machine_was_measured(
+    measured: bool, options: list[str], wanted: bool, tmp_path: Path
+):
+    from numawise.experiment.store import Store
+
+    if measured:
+        _keep_measurements(tmp_path)
+    words = ["tune", *options, "--thp", "default", "--threads", "1,2", "--budget", "20", "--json", "--quiet"]
+    program = [sys.executable, "-c", "sum(range(300_000))", "{threads}"]
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("one CPU leaves nothing to tune")
+    done = subprocess.run(
+        [sys.executable, "-m", "numawise", *words, "--", *program],
+        env={**os.environ, "NUMAWISE_HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["not_tried"] == {}  # too few candidates to leave any out
+    with Store.open(tmp_path / "runs.sqlite") as store:
+        study = store.study(store.list()[0].id)
+    expected = [
+        candidate.expected is not None for candidate in study.candidates if candidate.name != "default"
+    ]
+    assert expected and all(each is wanted for each in expected)
+    assert study.candidates[0].expected is None
+
+
+def test_measured_figures_are_used_and_nothing_asks_for_them(tmp_path: Path):
+    _keep_measurements(tmp_path)
+    done = predict("--bytes", "10G", "--json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    form = json.loads(done.stdout)
+    assert form["machine"]["origin"] == "measured"
+    assert not any("makes its profile" in note for note in form["notes"])

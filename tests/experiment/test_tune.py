@@ -340,9 +340,10 @@ def _good(kind: str, budget: int, surfaces: int = 400) -> float:
     return good / surfaces
 
 
-def test_a_prediction_off_by_10_percent_saves_30_percent_of_the_runs() -> None:
-    # Any 400 surfaces leave 2.5 points of chance between the two.
-    assert _good("off by 10 %", 77) >= _good("none", 110) - 0.025
+def test_a_prediction_off_by_10_percent_is_worth_nearly_30_percent_of_the_runs() -> None:
+    # Over 1 000 surfaces it falls short by 2 points (docs/benchmarks.md), and any 400 leave 2.5 points of chance.
+    assert _good("off by 10 %", 77) >= _good("none", 110) - 0.04
+    assert _good("off by 10 %", 77) >= _good("none", 77) + 0.05
 
 
 @pytest.mark.parametrize("kind", ["permuted", "inverted", "constant", "overconfident"])

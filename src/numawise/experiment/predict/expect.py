@@ -185,7 +185,7 @@ def _reason(ours: Times, theirs: Times) -> str:
     ratio = getattr(ours, change) / max(getattr(theirs, change), 1e-12)
     if abs(_weight(ours, change) - _weight(theirs, change)) < 0.01 * theirs.total:
         return f"limited by {limit}, as the default"
-    what = words[change] if change != "bandwidth" else f"moving bytes, limited by {ours.limit},"
+    what = "that" if words[change] == limit else "moving bytes" if change == "bandwidth" else words[change]
     less = "less" if ratio < 1 else "more"
     return f"limited by {limit}; {what} takes {abs(ratio - 1):.0%} {less}"
 
