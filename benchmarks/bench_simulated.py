@@ -14,7 +14,7 @@ import json
 import math
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from compare_simulated import student_p
 from surfaces import SimulatedMachine
@@ -91,23 +91,34 @@ def main() -> None:
     """Print (or give as JSON) one row for each method, number of arms, noise and drift."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--series", type=int, default=400)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--methods", help=f"of {', '.join(METHODS)}, with commas between; all unless given")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each row")
     options = parser.parse_args()
-    rows = []
-    for name, method in METHODS.items():
+    keys = ("method", "arms", "what", "noise", "drift", "share", "runs")
+    for row in table(options.series, options.methods.split(",") if options.methods else list(METHODS)):
+        if options.json:
+            print(json.dumps(dict(zip(keys, row, strict=True))), flush=True)
+            continue
+        name, arms, what, noise, drift, value, runs = row
+        print(
+            f"{name:22} {arms:2} arms {what:16} noise {noise:.0%} {drift:6} {value:6.1%} {runs:6.0f} runs",
+            flush=True,
+        )
+
+
+Row = tuple[str, int, str, float, str, float, float]
+
+
+def table(series: int, methods: Sequence[str]) -> Iterator[Row]:
+    """One row after another, as they are done."""
+    for name in methods:
         for arms in (4, 12, 40):
+            share, runs = shares(METHODS[name], series, arms, 0.01, "walk", 1.05)
+            yield name, arms, "power at 5 %", 0.01, "walk", share, runs
             for noise in (0.01, 0.03):
                 for drift in DRIFTS:
-                    share, runs = shares(method, options.series, arms, noise, drift, 1.0)
-                    rows.append((name, arms, "any false alarm", noise, drift, share, runs))
-            share, runs = shares(method, options.series, arms, 0.01, "walk", 1.05)
-            rows.append((name, arms, "power at 5 %", 0.01, "walk", share, runs))
-    if options.json:
-        keys = ("method", "arms", "what", "noise", "drift", "share", "runs")
-        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=1))
-        return
-    for name, arms, what, noise, drift, value, runs in rows:
-        print(f"{name:22} {arms:2} arms {what:16} noise {noise:.0%} {drift:6} {value:6.1%} {runs:6.0f} runs")
+                    share, runs = shares(METHODS[name], series, arms, noise, drift, 1.0)
+                    yield name, arms, "any false alarm", noise, drift, share, runs
 
 
 if __name__ == "__main__":

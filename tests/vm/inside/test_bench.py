@@ -18,8 +18,8 @@ def own_home(tmp_path, monkeypatch):
 
 def test_remote_memory_costs_what_the_program_was_told_to_charge():
     found = numawise_json(
-        "bench", "--full", "--only", "cpu:0 mem:*", "--quiet", *METRIC, "--max-blocks", "9",
-        command=(*PLACED, "--base", "0.2", "--penalty", "1"), timeout=280,
+        "bench", "--full", "--only", "cpu:0 mem:*", "--quiet", *METRIC, "--budget", "32",
+        command=(*PLACED, "--base", "0.2", "--penalty", "1"), timeout=500,
     )  # fmt: skip
     arms = {arm["name"]: arm for arm in found["arms"]}
     assert set(arms) == {"default", "bind:0", "cpu:0 mem:1", "cpu:0 mem:2"}, (
