@@ -33,5 +33,12 @@ def watched(threads: int, work: Callable[[], T]) -> tuple[T, float]:
 
 
 def crowded(share: float) -> str:
-    """Why there is no figure from threads that ran for so little of the time."""
-    return f"other programs took {1 - share:.0%} of the time of these CPUs; measure again when the machine is idle"
+    """Why there is no figure from threads that ran for so little of the time.
+
+    >>> crowded(0.07)
+    'other programs took over 90% of the time of these CPUs; measure again when the machine is idle'
+    """
+    lost = int((1 - share) * 10) * 10  # in tens, so that many readings have one reason
+    return (
+        f"other programs took over {lost}% of the time of these CPUs; measure again when the machine is idle"
+    )
