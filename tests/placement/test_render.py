@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 
 import pytest
 from machines import two_sockets
@@ -40,6 +41,31 @@ def test_numactl_sets_the_same_policy(mode: str, seen: str) -> None:
     said = shell(render(plan(HERE, wish), "numactl", SHOW)).splitlines()
     assert said[0].startswith(seen)
     assert said[1] == "it's red"
+
+
+WHERE_AM_I = (
+    sys.executable,
+    "-c",
+    "import os; from numawise.linux.syscalls import get_mempolicy as g; print(g(), sorted(os.sched_getaffinity(0)))",
+)
+
+
+@pytest.mark.parametrize("tool", ["numactl", "taskset"])
+@pytest.mark.parametrize("mode", ["default", "local", "bind", "preferred", "preferred-many", "interleave"])
+def test_the_same_as_run(tool: str, mode: str) -> None:
+    """What the kernel says of a process that the exported line starts, and of one that `run` starts."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    if tool == "taskset" and mode != "default":
+        pytest.skip("taskset has no memory policies, and says so")
+    cpu = CPUSet([max(HERE.allowed.cpus)])
+    policy = MemoryPolicy(mode, () if mode in ("default", "local") else (NODE,))  # type: ignore[arg-type]
+    line = render(plan(HERE, Request(cpus=cpu, memory=policy)), tool, WHERE_AM_I)
+    selection = ["--cpus", str(cpu), "--mem", f"{mode}:{NODE}" if policy.nodes else mode]
+    run = [sys.executable, "-m", "numawise", "run", "-q", *selection, "--", *WHERE_AM_I]
+    by_run = subprocess.run(run, text=True, capture_output=True, check=True).stdout
+    assert shell(line) == by_run
+    assert str(list(cpu)) in by_run
 
 
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset is not installed")

@@ -104,7 +104,7 @@ def test_compose_as_yaml(command: list[str], env: dict[str, str]) -> None:
     service = yaml.safe_load(export(job(command, env), "compose").text)["services"]["numawise"]
     assert [undouble(word) for word in service["command"]] == command
     pairs = [undouble(pair).split("=", 1) for pair in service.get("environment", ())]
-    assert {name: value for name, value in pairs} == env
+    assert dict(pairs) == env
     assert service["entrypoint"] == ["numactl", "--interleave=0"]
     assert service["cap_add"] == ["SYS_NICE"]
 
