@@ -1,9 +1,9 @@
 /*
  * Copy with stores around the caches: no target line is read first, and what is counted is all there is.
  *
- * Two streams far apart, four lines of each at a time: one thread of a Zen 5 copied 4 to 13% more than with one stream
- * (what likwid-bench's copy_mem tests do), two threads 1 to 3% more. Software prefetch, blocks copied through the first
- * cache, pages in turn as glibc's memcpy has them, and `rep movsb` gave no more than one stream or less.
+ * Two streams far apart, four lines of each at a time: in trials on the same pages one thread of a Zen 5 copied 4 to 13%
+ * more than with one stream, two threads 1 to 3% more (beside other programs: docs/benchmarks.md). Software prefetch,
+ * blocks copied through the first cache, pages in turn as glibc's memcpy has them, and `rep movsb` gave no more.
  */
 #include "kernel.h"
 

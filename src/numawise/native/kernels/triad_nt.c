@@ -1,9 +1,9 @@
 /*
  * Triad with stores around the caches: no target line is read first, and what is counted is all there is.
  *
- * One line at a time: 2 to 5% more than likwid-bench's loop (four lines at a time, the second array's loads first) on the
- * same pages of a Zen 5, one thread; two lines gave 1 to 3%. Two streams far apart (six at once), these out of step,
- * software prefetch, and blocks or pages in turn gave less. Two threads are at what its memory gives, whatever the loop.
+ * One line at a time: the best of eleven loops tried on the same pages of a Zen 5, by 1 to 5% for one thread, and level
+ * with likwid-bench's (docs/benchmarks.md). Two streams far apart (six at once), these out of step, software prefetch,
+ * and blocks or pages in turn gave less. Two threads are at what its memory gives, whatever the loop.
  */
 #include "kernel.h"
 
