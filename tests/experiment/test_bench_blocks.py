@@ -112,6 +112,13 @@ def test_the_time_is_kept_and_the_least_important_go_first() -> None:
     assert all(verdict.pairs >= 6 for verdict in finish.verdicts.values())
 
 
+def test_a_warm_up_that_would_take_all_the_time_is_cut_short() -> None:
+    finish, asked = run(task([0] * 20, seconds=30.0), measured(2, [1.0] * 20, 0.03), pace=2.0)
+    assert len(asked) <= 15, "30 s hold 15 trials of 2 s, and the warm-up alone would be 20"
+    assert set(finish.verdicts) | set(finish.left_out) == set(range(1, 20))
+    assert finish.left_out
+
+
 def test_a_number_of_trials_is_kept_as_well() -> None:
     finish, asked = run(task([0] * 10, budget=50), measured(2, [1.0] * 10, 0.03))
     assert len(asked) == finish.trials <= 50

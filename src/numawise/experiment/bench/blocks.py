@@ -29,6 +29,9 @@ _GUESS = 2.0
 """The first run of each arm reads its program from disk: the next are taken to last this many times less, or more."""
 
 
+_NO_ROOM = "the budget does not hold enough runs of it"
+
+
 class Task(msgspec.Struct, frozen=True):
     """What is compared with what, and within which limits. Arm 0 is the default."""
 
@@ -147,6 +150,9 @@ class _Comparison:
         for place, arm in enumerate(order):
             if arm in self._failed:  # its reference failed earlier in this very block
                 continue
+            if step == 0 and len(block) >= 2 and not self._worth_beginning():
+                self._left_out.update(dict.fromkeys(order[place:], _NO_ROOM))
+                break
             value = yield Ask(
                 number=self._trials,
                 index=arm,
@@ -181,7 +187,7 @@ class _Comparison:
         `least`: the share of its last time that a run is taken to last at least from now on.
         """
         kept: list[int] = []
-        for arm in self._arms:
+        for arm in (one for one in self._arms if one not in self._left_out):
             reference = self._task.against[arm]
             if reference != arm and reference in self._left_out:
                 self._left_out[arm] = self._left_out[reference]
@@ -192,11 +198,16 @@ class _Comparison:
             runs, seconds = len(trial) * blocks, sum(self._lasted[one] for one in trial) * blocks * least
             # The first comparison is begun whatever it takes: undecided figures are worth more than none.
             if arm != 0 and compared > 1 and not self._room(runs, seconds):
-                self._left_out[arm] = "the budget does not hold enough runs of it"
+                self._left_out[arm] = _NO_ROOM
             else:
                 kept = trial
-        self._arms = kept
+        self._arms = kept  # those that were left out before stay out
         self._open = [arm for arm in self._open if arm in kept]
+
+    def _worth_beginning(self) -> bool:
+        """In the warm-up: if those that ran were all, would the budget carry them to their first look?"""
+        blocks = first_look(self._task.alpha / max(1, len(self._lasted) - 1))
+        return self._room(len(self._lasted) * blocks, self._spent(self._trials) * blocks / _GUESS)
 
     def _holds(self, order: Sequence[int]) -> bool:
         """Does the budget hold another block of these?"""
