@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from numawise.cli.shared.rank import is_per_rank, plan_of_rank
 from numawise.cli.shared.resolve import resolve
 from numawise.cli.shared.selection import SELECTION, Option, parse_words, whole_number
 from numawise.errors import UsageError
@@ -43,7 +44,7 @@ def main(words: Sequence[str]) -> int:
             "no command to run; write it after --, as in: numawise run --node 0 -- python train.py"
         )
     topology = read("/", devices=False)
-    plan = resolve(values, topology)
+    plan = plan_of_rank(values, topology) if is_per_rank(values) else resolve(values, topology)
     port = whole_number("port", values["port"][-1]) if "port" in values else None
     if port is not None and port + len(plan.placements) - 1 > _LAST_PORT:
         raise UsageError(f"--port {port} leaves no port for the last of {len(plan.placements)} processes")
@@ -64,7 +65,7 @@ def main(words: Sequence[str]) -> int:
     if as_json:
         _print_json(plan, end, watch.proofs)
     elif not silent:
-        for line in (*(f"note: {note}" for note in plan.notes), *_proof_lines(end, watch)):
+        for line in (*_note_lines(plan), *_proof_lines(end, watch)):
             _say(line)
     return end.exit_code
 
@@ -106,11 +107,22 @@ def _print_steps(process: Process) -> None:
         _say(step if process.placement.rank == 0 else f"rank {process.placement.rank}: {step}")
 
 
+def _note_lines(plan: Plan) -> Iterator[str]:
+    (first, *others) = plan.placements
+    for note in plan.notes:
+        yield f"{'' if others else _of_many(first)}note: {note}"
+
+
+def _of_many(placement: Placement, ours: int = 1) -> str:
+    """Which process a line is about; empty where there is one only, whether we start them or a launcher did."""
+    return f"rank {placement.rank}: " if max(ours, placement.ranks) > 1 else ""
+
+
 def _proof_lines(end: LaunchEnd, watch: _Watch) -> Iterator[str]:
     proofs = watch.proofs
     for ended in end.ends:
         rank = ended.process.placement.rank
-        who = f"rank {rank}: " if len(end.ends) > 1 else ""
+        who = _of_many(ended.process.placement, len(end.ends))
         if rank in proofs:
             yield who + _proof_line(proofs[rank], ended.process.placement)
         elif watch.refused:

@@ -5,4 +5,8 @@
 - `supervise`: a whole launch, to its end
 - `values`: how a launch ends, and when it is looked at
 - `output`: where the processes' output goes
+- `ranks`: which rank of a launcher's (torchrun, srun, mpirun ...) this process is, and where it belongs
+- `launchers`: one file a launcher: the variables it sets
+- `rank_places`, `rank_gpus`, `rank_words`: a rank's cores and memory, its GPU, and what is to be said
+- `rank_binding`: what the launcher has bound already
 """

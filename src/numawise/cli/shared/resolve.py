@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from numawise.cli.shared.rank import is_per_rank, refuse
 from numawise.cli.shared.selection import SELECTION, request_from, wants_gpus
 from numawise.errors import UsageError
 from numawise.machine.topology import Topology
@@ -24,6 +25,8 @@ def resolve(
     `advise` adds what to know beside the placement: the network cards nearest to its GPUs.
     Raises as `placement.plan` does, and SnapshotError for a profile that cannot be read.
     """
+    if is_per_rank(values):
+        raise refuse()
     if "profile" not in values:
         if wants_gpus(values):
             from numawise.cli.shared.gpus import plan_with_gpus

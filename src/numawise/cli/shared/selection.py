@@ -62,7 +62,11 @@ SELECTION = (
     Option(("--preferred", "-p"), "NODE", "same as --mem preferred:NODE"),
     Option(("--preferred-many", "-P"), "NODES", "same as --mem preferred-many:NODES"),
     Option(("--localalloc", "-l"), None, "same as --mem local"),
-    Option(("--per",), "UNIT", "one process for each node, gpu, socket, l3 or core"),
+    Option(
+        ("--per",),
+        "UNIT",
+        "one process for each node, gpu, socket, l3 or core; rank: as the rank that torchrun, srun or mpirun started",
+    ),
     Option(("--workers",), "N", "so many processes, spread over the nodes, none straddling two"),
     Option(("--threads",), "T", "compute threads of each process (sets OMP_NUM_THREADS and its kin)"),
     Option(("--no-smt",), None, "one CPU of each core"),

@@ -24,11 +24,11 @@ import msgspec
 from numawise.errors import UsageError
 
 INNER, MIDDLE, OUTER, LOOSE = range(4)
-"""Frameworks (torchrun) start inside of MPI, MPI inside of a scheduler's step; variables that anybody may set come last."""
+"""Frameworks (torchrun) start inside of MPI, MPI inside of a scheduler's step; what anybody may have set comes last."""
 
 
 class Rank(msgspec.Struct, frozen=True):
-    """This process among those of a launch."""
+    """One process among those of a launch."""
 
     launcher: str
     rank: int | None
