@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_gpus(tmp_path: Path) -> None:
     tree.files["proc/driver/nvidia/gpus/0000:41:00.0/information"] = "GPU UUID: \t GPU-12345678-aaaa\n"
     tree.files["dev/nvidia0"] = ""
     root = tree.folder(tmp_path / "machine")
-    words = ("--root", root, "--gpu", "0", "--size", "1G", "--image", "i")
+    words = ("--root", root, "--gpu", "0", "--size", "100M")
     made = {
         tool: plan(*words, "--export", tool, "--", "serve").stdout
         for tool in ("docker", "compose", "k8s", "slurm")
@@ -112,6 +113,34 @@ def test_refusals(words: tuple[str, ...], said: str, two_nodes: str) -> None:
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_arguments_of_a_container_may_begin_with_an_option(two_nodes: str) -> None:
+    words = ("--root", two_nodes, "--export", "docker", "--image", "i")
+    assert plan(*words, "--", "--port", "1").stdout.endswith("  i --port 1\n")
+    done = plan(*words, "--mem", "interleave", "--", "--port", "1")
+    assert done.returncode == 2
+    assert "begins with the name of a program" in done.stderr
+
+
+def test_documented_examples(repo: Path, tmp_path: Path) -> None:
+    """docs/exports.md shows what is written today, notes included."""
+    tree = machine()
+    tree.device("0000:41:00.0", 0x030200, 0x10DE, 0x20B0, 1)
+    uuid = "GPU-5a1c7be2-0f3d-9a41-8d2e-6b7c1f0a9e34"
+    tree.files["proc/driver/nvidia/gpus/0000:41:00.0/information"] = f"GPU UUID: \t {uuid}\n"
+    for node in (0, 1):
+        cpus = [*range(4 * node, 4 * node + 4), *range(8 + 4 * node, 12 + 4 * node)]
+        tree.node(node, cpus, memory_kib=64 << 20, free_kib=60 << 20)
+    tree.archive(tmp_path / "server.tar.gz")
+    document = (repo / "docs/exports.md").read_text()
+    examples = re.findall(r"^```console\n\$ numawise (.*?)\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    assert len(examples) >= 8
+    for line, shown in examples:
+        command = [sys.executable, "-m", "numawise", *shlex.split(line)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout + done.stderr == shown, line
 
 
 def test_a_word_that_is_not_utf8(two_nodes: str) -> None:

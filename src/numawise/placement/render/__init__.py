@@ -60,8 +60,6 @@ def _module(tool: str) -> ModuleType:
 
 
 def _check(job: Job) -> None:
-    if job.command and (not job.command[0] or job.command[0].startswith("-")):
-        raise UsageError(f"a command begins with the name of a program, not with {job.command[0]!r}")
     last = len(job.plan.placements) - 1
     if job.port is not None and job.port + last > _LAST_PORT:
         raise UsageError(f"--port {job.port} leaves no port for the last of {last + 1} processes")

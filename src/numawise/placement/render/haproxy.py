@@ -12,15 +12,15 @@ from numawise.placement.render.shared.quoting import comments
 USES = ("listen", "name")
 
 _ABOUT = (
-    "Every 2 s each server is asked for /health. Anything but an error of its own (5xx) counts as alive: servers",
-    "answer 503 while they load, and 404 when they have no such page. Placement is the servers' own: numawise run.",
+    "Every 2 s each server is asked for /health. Anything but an error of its own (5xx) counts as alive: servers "
+    "answer 503 while they load, and 404 when they have no such page. Placement is the servers' own: numawise run."
 )
 
 
 def render(job: Job) -> Export:
     """A `frontend` and a `backend`. Raises UsageError without ports."""
     lines = [
-        *comments(_ABOUT),
+        *comments([_ABOUT]),
         f"frontend {job.name}",
         "    mode http",
         f"    bind :{job.listen}",

@@ -12,8 +12,8 @@ from numawise.placement.render.shared.quoting import comments
 USES = ("listen", "name")
 
 _ABOUT = (
-    "nginx without Plus looks at no server of its own accord: one that fails to answer 3 requests within 10 s gets",
-    "none for 10 s, and a request it did not accept goes to the next. Placement is the servers' own: numawise run.",
+    "nginx without Plus looks at no server of its own accord: one that fails to answer 3 requests within 10 s gets "
+    "none for 10 s, and a request it did not accept goes to the next. Placement is the servers' own: numawise run."
 )
 
 
@@ -21,7 +21,7 @@ def render(job: Job) -> Export:
     """An `upstream` and a `server`. Raises UsageError without ports."""
     ports = front_ports(job)
     lines = [
-        *comments(_ABOUT),
+        *comments([_ABOUT]),
         f"upstream {job.name} {{",
         f"    zone {job.name} 64k;  # connections are counted by all workers together, not by each for itself",
         "    least_conn;",

@@ -18,9 +18,9 @@ from numawise.placement.values import Placement
 USES = ("name", "size_kib")
 
 _ABOUT = (
-    "Made for one machine, whose CPU and node numbers it holds: name it, with --nodelist here or on sbatch's command",
-    "line. Slurm must bind (TaskPlugin=task/affinity in slurm.conf); --exclusive, because numbers mean the kernel's",
-    "own only in a job that has the machine to itself.",
+    "Made for one machine, whose CPU and node numbers it holds: name it, with --nodelist here or on sbatch's command "
+    "line. Slurm must bind (TaskPlugin=task/affinity in slurm.conf); --exclusive, because numbers mean the kernel's "
+    "own only in a job that has the machine to itself."
 )
 
 
@@ -46,7 +46,7 @@ def render(job: Job) -> Export:
     memory = "0" if job.size_kib is None else f"{job.size_kib * len(places)}K"
     lines += ["#SBATCH --exclusive", f"#SBATCH --mem={memory}"]
     lines += [f"#SBATCH --gres=gpu:{gpus}"] if gpus else []
-    lines += [*comments((*_ABOUT, *said)), ""]
+    lines += [*comments((_ABOUT, *said)), ""]
     masks = ",".join(_mask(placement.cpus) for placement in places)
     srun = ["srun", f"--ntasks={len(places)}", f"--cpu-bind=mask_cpu:{masks}", *bound]
     commands = [_command(job, placement, inside=inside) for placement in places]

@@ -45,8 +45,15 @@ class Job(msgspec.Struct, frozen=True):
             raise UsageError(f"not the name of an image: {self.image!r}")
 
     def words(self, placement: Placement, otherwise: Sequence[str] = ("COMMAND",)) -> list[str]:
-        """The command of one process, placeholders filled in; `otherwise` when there is none."""
-        return [fill(word, placement, self.port) for word in self.command] or list(otherwise)
+        """The command of one process, placeholders filled in; `otherwise` when there is none.
+
+        An empty `otherwise` says that these are arguments only, which go to a container's own entry point.
+        Raises UsageError for a program that tools would take for an option of theirs.
+        """
+        words = [fill(word, placement, self.port) for word in self.command] or list(otherwise)
+        if otherwise and (not words[0] or words[0].startswith("-")):
+            raise UsageError(f"a command begins with the name of a program, not with {words[0]!r}")
+        return words
 
     def name_of(self, placement: Placement) -> str:
         """`name`, and the rank where there are several."""
