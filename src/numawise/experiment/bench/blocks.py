@@ -146,7 +146,7 @@ class _Comparison:
     def _block(
         self, step: int, order: Sequence[int], at_least: int
     ) -> Generator[Ask, float | TrialFailed, Block]:
-        block = {}
+        block: Block = {}
         for place, arm in enumerate(order):
             if arm in self._failed:  # its reference failed earlier in this very block
                 continue
