@@ -150,7 +150,7 @@ def test_threads_that_others_keep_waiting_give_no_figure():
             assert hog.stdout
             hog.stdout.readline()
         with Bench(TOPOLOGY) as bench:
-            taken = bench.take(chase(), "chase", 0.2)
+            taken = bench.take(chase(), "chase", 1.0)
     finally:
         for hog in hogs:
             hog.kill()

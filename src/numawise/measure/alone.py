@@ -13,6 +13,9 @@ ALONE = 0.95
 CROWDED = 0.7
 """With less than this there is no figure: it would be that of the scheduler."""
 
+_STARTING_S = 0.1
+"""Of each thread's time, forgiven: threads take time to start, above all many of them or under emulation."""
+
 DISTURBED = "other programs took part of these CPUs' time: slower than the machine is by itself"
 
 
@@ -29,7 +32,7 @@ def watched(threads: int, work: Callable[[], T]) -> tuple[T, float]:
     clock, used = time.monotonic(), time.process_time()
     done = work()
     used, clock = time.process_time() - used, time.monotonic() - clock
-    return done, min(1.0, used / max(1e-9, clock * threads))
+    return done, min(1.0, (used + _STARTING_S * threads) / max(1e-9, clock * threads))
 
 
 def crowded(share: float) -> str:
