@@ -32,6 +32,8 @@ class Naming:
         self.everything = False
         """`--all` was given: what exists is allowed."""
         self._previous: frozenset[int] | None = None
+        # As it was at the start: what an option before has bound does not limit the options after it.
+        self._affinity = frozenset(os.sched_getaffinity(0))
 
     def for_memory(self, text: str) -> frozenset[int]:
         """The nodes that a memory policy's text names. Raises Complaint."""
@@ -40,13 +42,13 @@ class Naming:
     def for_cpus(self, text: str) -> frozenset[int]:
         """The nodes whose CPUs are meant: one needs no memory for that, only a CPU that is allowed."""
         of = read_cpu_nodes()
-        near = {of[cpu] for cpu in os.sched_getaffinity(0) if cpu in of}
+        near = {of[cpu] for cpu in self._affinity if cpu in of}
         return self._nodes(text, frozenset({*allowed_nodes(), *near}))
 
     def cpus(self, text: str) -> frozenset[int]:
         """The CPUs that a text names. Raises Complaint."""
         online = online_cpus()
-        allowed = online if self.everything else frozenset(os.sched_getaffinity(0))
+        allowed = online if self.everything else self._affinity
         return _parse(text, Ids("CPU", online | allowed, allowed))
 
     def _nodes(self, text: str, allowed: frozenset[int]) -> frozenset[int]:
