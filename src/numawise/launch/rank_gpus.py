@@ -90,16 +90,16 @@ def beside(
     notes = _own(notes, [used[rank.local_rank]])
     chosen = [places[gpu.address].cpus for gpu in used]
     unknown = not places[used[rank.local_rank].address].nodes
-    found: list[CPUSet] = []
+    groups: dict[CPUSet, list[int]] = {}
     for r, cpus in enumerate(chosen):
-        group = [other for other in range(count) if chosen[other] == cpus]
-        cores = cores_of(topology, cpus)
-        if unknown or len(group) > len(cpus):
-            found.append(cpus)
-            if len(group) > len(cpus) and r == rank.local_rank:
-                notes.append(f"{len(group)} ranks share CPUs {cpus}, which are only {len(cpus)}")
-        else:
-            found.append(split_cores(cores, len(group))[group.index(r)])
+        groups.setdefault(cpus, []).append(r)
+    found = list(chosen)
+    for cpus, group in groups.items():
+        if len(group) > len(cpus) and rank.local_rank in group:
+            notes.append(f"{len(group)} ranks share CPUs {cpus}, which are only {len(cpus)}")
+        if not unknown and len(group) <= len(cpus):
+            for r, piece in zip(group, split_cores(cores_of(topology, cpus), len(group)), strict=True):
+                found[r] = piece
     mine = found[rank.local_rank]
     return found, sum(other == mine for other in found), notes
 

@@ -23,6 +23,9 @@ from numawise.placement.values import Plan
 
 __all__ = ["Rank", "placement_of_rank", "read_rank", "this_rank"]
 
+_MOST = 1 << 14
+"""Ranks of one machine: the largest there are have a few thousand CPUs."""
+
 _HINTS = ("RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID", "WORLD_SIZE")
 """Variables that tell a rank, but not which of its machine: alone they are not enough."""
 
@@ -107,6 +110,8 @@ def _check(rank: Rank) -> None:
     ):
         if number is not None and of is not None and number >= of:
             raise UsageError(f"{_said(rank)} contradict: rank {number} of {of} {what}, which count from 0")
+    if rank.local_world is not None and rank.local_world > _MOST:
+        raise UsageError(f"{_said(rank)}: {rank.local_world} ranks on one machine are more than can be")
     if rank.local_world is not None and rank.world is not None and rank.local_world > rank.world:
         raise UsageError(f"{_said(rank)} contradict: {rank.local_world} ranks here, {rank.world} in all")
 

@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from types import ModuleType
 
 import msgspec
 
 from numawise.errors import UsageError
+
+_COUNT = re.compile(r"(\d{1,6})(?:\(x(\d{1,6})\))?", re.ASCII)
 
 INNER, MIDDLE, OUTER, LOOSE = range(4)
 """Frameworks (torchrun) start inside of MPI, MPI inside of a scheduler's step; what anybody may have set comes last."""
@@ -56,7 +59,7 @@ class Reader:
             text = self._environ.get(name)
             if text:
                 if not (text.isascii() and text.isdigit() and len(text) < 10):
-                    raise UsageError(f"{name}={text!r} in the environment should be a whole number")
+                    raise UsageError(f"{name}={text[:40]!r} in the environment should be a whole number")
                 self.variables[name] = text
                 return int(text)
         return None
@@ -103,9 +106,8 @@ def per_node(text: str) -> list[int]:
     """
     counts: list[int] = []
     for piece in text.split(","):
-        count, _, times = piece.strip().partition("(x")
-        repeat = int(times.removesuffix(")")) if times else 1
-        if not 0 < repeat <= 1 << 20:
+        found = _COUNT.fullmatch(piece.strip())
+        if found is None or found[2] == "0":
             raise ValueError(text)
-        counts += [int(count)] * repeat
+        counts += [int(found[1])] * int(found[2] or 1)
     return counts

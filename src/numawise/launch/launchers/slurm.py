@@ -1,8 +1,8 @@
 """Slurm's srun: srun(1), "OUTPUT ENVIRONMENT VARIABLES".
 
 A batch script and the shell of salloc have SLURM_PROCID=0 and SLURM_LOCALID=0 as well and are no rank: only what srun
-started has SLURM_STEP_ID. GPUs given to each task (--gpus-per-task, --gpu-bind) are renumbered: each sees its own from
-index 0.
+started has SLURM_STEP_ID. GPUs given to each task (--gpus-per-task, --gpu-bind) are all that it sees, so that its own is
+the one with index 0, whatever its rank.
 """
 
 from __future__ import annotations
@@ -33,11 +33,16 @@ def read(environ: Mapping[str, str]) -> Rank | None:
 
 
 def own_gpus(environ: Mapping[str, str]) -> int | None:
-    """With --gpus-per-task, and unless --gpu-bind=none says otherwise, each task sees its own GPUs only."""
-    given = environ.get("SLURM_GPUS_PER_TASK", "").rpartition(":")[2]  # "a100:2" names the type
-    if environ.get("SLURM_GPU_BIND", "").endswith("none") or not (given.isascii() and given.isdigit()):
+    """With --gpus-per-task or --gpu-bind each task sees its own GPUs only: those of SLURM_STEP_GPUS.
+
+    slurmd tells its tasks of the first by SLURMD_TRES_BIND=gpu:per_task:N (Slurm 22.05), srun of the second by
+    SLURM_GPU_BIND.
+    """
+    bound = environ.get("SLURMD_TRES_BIND") or environ.get("SLURM_GPU_BIND") or ""
+    given = environ.get("SLURM_STEP_GPUS", "")
+    if not bound or bound.endswith("none") or not given:
         return None
-    return int(given)
+    return len(given.split(","))
 
 
 def _is_normal(environ: Mapping[str, str]) -> bool:
