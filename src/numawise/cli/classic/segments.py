@@ -133,6 +133,7 @@ class Shared:
                 asked, has = f"{mode} {format_list(wanted)}", f"{found} {format_list(nodes)}"
                 yield f"{start:016x}-{end:016x}: policy is {has.strip()}, not {asked.strip()}"
         if mode in ("bind", "interleave", "weighted-interleave"):
+            self.touch()  # a page that others made is not looked at before it is mapped here
             for start, end, node in self._runs(self._nodes()):
                 if node >= 0 and node not in wanted:
                     yield f"{start:016x}-{end:016x}: pages on node {node}, not on {format_list(wanted)}"
