@@ -1,8 +1,8 @@
 """Slurm's srun: srun(1), "OUTPUT ENVIRONMENT VARIABLES".
 
 A batch script and the shell of salloc have SLURM_PROCID=0 and SLURM_LOCALID=0 as well and are no rank: only what srun
-started has SLURM_STEP_ID. GPUs given to each task (--gpus-per-task, --gpu-bind) are all that it sees, so that its own is
-the one with index 0, whatever its rank.
+started has SLURM_STEP_ID. With --gpus-per-task or --gpu-bind a task sees its own GPUs only, so that its GPU is the one
+with index 0, whatever its rank.
 """
 
 from __future__ import annotations
