@@ -150,17 +150,19 @@ static void try_pingpong(void)
 {
     uint64_t samples[3] = {0};
     int32_t failed = 0;
+    uint64_t worked = 0, ran = 0;
     void *table = NULL;
     expect(numawise_pingpong_start(-1, CPU_NOT_THERE, 10, 3, samples, &failed, &table) == EINVAL, "refused", "ball", 0, 0);
     expect(table == NULL && failed == CPU_NOT_THERE, "who failed", "ball", 0, 0);
     expect(numawise_pingpong_start(-1, -1, 10, 3, samples, &failed, &table) == 0, "started", "ball", 0, 0);
     for (int waits = 0; !numawise_pingpong_wait(table, 100000000) && waits < LONGEST_WAIT_S * 10; waits++) {
     }
-    numawise_pingpong_end(table);
+    numawise_pingpong_end(table, &worked, &ran);
+    expect(worked > 0 && ran > 0, "times", "ball", 0, 0);
     expect(samples[0] > 0 && samples[2] > 0, "samples", "ball", 0, 0);
     expect(numawise_pingpong_start(-1, -1, UINT32_MAX, 3, samples, &failed, &table) == 0, "started", "ball", 0, 0);
     expect(numawise_pingpong_wait(table, 1000000) == 0, "still at it", "ball", 0, 0);
-    numawise_pingpong_end(table);
+    numawise_pingpong_end(table, &worked, &ran);
 }
 
 int main(int argc, char **argv)

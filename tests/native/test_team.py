@@ -214,8 +214,14 @@ def test_ctrl_c_from_the_terminal_ends_a_ping_pong() -> None:
 
 
 @two_cpus
+def test_threads_that_share_a_cpu_say_that_they_waited_for_it() -> None:
+    crowded = run_team([Task("read", (bytes(1 << 20),), cpu=CPUS[0]) for _ in range(2)], seconds=0.3)
+    assert crowded.busy < 0.8
+    assert all(0 < task.ran_ns < task.worked_ns for task in crowded.tasks)
+
+
 def test_a_line_takes_its_time_from_core_to_core() -> None:
-    samples = core_to_core(CPUS[0], CPUS[1], round_trips=200, samples=12)
+    samples = core_to_core(CPUS[0], CPUS[1], round_trips=200, samples=12).ns
     assert len(samples) == 12
     assert 5 < min(samples) < 20_000
 

@@ -14,7 +14,7 @@ import msgspec
 from numawise.errors import NumawiseError
 from numawise.linux.cpuset import CPUSet
 from numawise.machine.topology import Topology
-from numawise.measure.alone import ALONE, CROWDED, DISTURBED, crowded, watched
+from numawise.measure.alone import ALONE, CROWDED, DISTURBED, crowded
 from numawise.measure.buffer import ENOUGH_ON_TARGET, Placed, Seen
 from numawise.measure.figure import Figure
 from numawise.measure.pieces import Buffers, Piece, distinct, whole_pages
@@ -98,8 +98,8 @@ class Bench:
         (piece,) = self._buffers.pieces(wanted, 1)
         before = _verified(piece.buffer)
         tasks = [Task("chase", (piece.whole(),), wanted.cpus[0]), *self._spinning(wanted)]
-        run, alone = _run(tasks, _CHASES, seconds)
-        return self._told(wanted, run, [piece], before, run.ns_per_element, alone, lower_is_better=True)
+        run = run_team(tasks, repeats=_CHASES, seconds=seconds, warmups=0)
+        return self._told(wanted, run, [piece], before, run.ns_per_element, lower_is_better=True)
 
     def _stream(self, wanted: Wanted, seconds: float) -> Taken:
         parts = kernel(wanted.kernel).buffers
@@ -109,8 +109,8 @@ class Bench:
             Task(wanted.kernel, piece.split(parts), cpu)
             for piece, cpu in zip(pieces, wanted.cpus, strict=True)
         ]
-        run, alone = _run(tasks, _STREAMS, seconds, warmups=1)
-        return self._told(wanted, run, pieces, _least(before), run.gb_per_s, alone, lower_is_better=False)
+        run = run_team(tasks, repeats=_STREAMS, seconds=seconds)
+        return self._told(wanted, run, pieces, _least(before), run.gb_per_s, lower_is_better=False)
 
     def _loaded(self, wanted: Wanted, seconds: float) -> Taken:
         # One buffer for all, parted as the last-level caches of the chaser and of the injectors are.
@@ -128,26 +128,22 @@ class Bench:
             for part, cpu in zip(drawn, wanted.injectors, strict=True)
         ]
         tasks = [Task("chase", (chased.whole(),), wanted.cpus[0]), *injecting, *self._spinning(wanted)]
-        run, alone = _run(tasks, _CHASES, seconds)
-        taken = self._told(wanted, run, [piece], before, run.ns_per_element, alone, lower_is_better=True)
+        run = run_team(tasks, repeats=_CHASES, seconds=seconds, warmups=0)
+        taken = self._told(wanted, run, [piece], before, run.ns_per_element, lower_is_better=True)
         assert isinstance(taken.reading, Reading)
         return taken._replace(reading=LoadedPoint(wanted.pause, run.background_gb_per_s, taken.reading))
 
     def _between(self, wanted: Wanted, seconds: float) -> Taken:
         one, other = wanted.cpus
         # A pair takes some ms; what time there is beyond that goes into samples.
-        values, alone = watched(
-            2, lambda: core_to_core(one, other, round_trips=_ROUND_TRIPS, samples=_SAMPLES)
-        )
-        trip = statistics.median(values) * 2e-9 * _ROUND_TRIPS
+        run = core_to_core(one, other, round_trips=_ROUND_TRIPS, samples=_SAMPLES)
+        trip = statistics.median(run.ns) * 2e-9 * _ROUND_TRIPS
         more = min(10 * _SAMPLES, int(seconds / max(trip, 1e-9)) - _SAMPLES)
         if more > 0:
-            values, alone = watched(
-                2, lambda: core_to_core(one, other, round_trips=_ROUND_TRIPS, samples=more)
-            )
-        figure = summed_up(values, lower_is_better=True)
+            run = core_to_core(one, other, round_trips=_ROUND_TRIPS, samples=more)
+        figure = summed_up(run.ns, lower_is_better=True)
         reading = Reading(CPUSet(wanted.cpus), wanted.cpu_node, (), figure, kernel=wanted.kernel)
-        return Taken(reading, alone=alone)
+        return Taken(reading, alone=run.busy)
 
     def _spinning(self, wanted: Wanted) -> list[Task]:
         allowed = os.sched_getaffinity(0)
@@ -160,7 +156,6 @@ class Bench:
         pieces: Sequence[Piece],
         before: Seen,
         values: Sequence[float],
-        alone: float,
         *,
         lower_is_better: bool,
     ) -> Taken:
@@ -190,7 +185,7 @@ class Bench:
             note="; ".join(filter(None, (gap, after.note))),
             layout=wanted.layout,
         )
-        return Taken(reading, gap, alone)
+        return Taken(reading, gap, run.busy)
 
     def _flaw(self, buffer_kib: int, wanted: Wanted, seen: Seen) -> str:
         """What is wrong with a buffer of this size and these pages; empty when it is as it should be."""
@@ -225,10 +220,6 @@ def summed_up(values: Sequence[float], *, lower_is_better: bool) -> Figure:
         mad=statistics.median(abs(value - median) for value in values),
         repeats=len(values),
     )
-
-
-def _run(tasks: Sequence[Task], repeats: int, seconds: float, warmups: int = 0) -> tuple[TeamRun, float]:
-    return watched(len(tasks), lambda: run_team(tasks, repeats=repeats, seconds=seconds, warmups=warmups))
 
 
 def _with_gap(taken: Taken, gap: str) -> Taken:

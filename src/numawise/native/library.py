@@ -9,7 +9,7 @@ from pathlib import Path
 from numawise.errors import NumawiseError
 
 LIBRARY_NAME = "libnumawise_kernels.so"
-ABI = 3  # of kernels/engine/table.c
+ABI = 4  # of kernels/engine/table.c
 
 _REINSTALL = (
     "install numawise again (pip install --force-reinstall numawise; from a checkout: pip install -e .)"
@@ -67,6 +67,8 @@ class CTask(ctypes.Structure):
         ("pinning", ctypes.c_int32),
         ("ran_on", ctypes.c_int32),
         ("unused", ctypes.c_int32),
+        ("worked_ns", ctypes.c_uint64),
+        ("ran_ns", ctypes.c_uint64),
         ("result", ctypes.c_uint64),
         ("repeats", ctypes.c_uint64),
         ("stamps", ctypes.POINTER(CStamp)),
@@ -151,7 +153,7 @@ def _declare(library: ctypes.CDLL) -> None:
     cpu = ctypes.c_int32
     library.numawise_pingpong_start.argtypes = [cpu, cpu, word, word, to(word), to(cpu), to(handle)]
     library.numawise_pingpong_wait.argtypes = [handle, word]
-    library.numawise_pingpong_end.argtypes = [handle]
+    library.numawise_pingpong_end.argtypes = [handle, to(word), to(word)]
     library.numawise_pingpong_end.restype = None
 
 

@@ -56,6 +56,10 @@ class TaskRun(msgspec.Struct, frozen=True):
     """The CPU the thread was on at its end."""
     result: int
     """What the last pass computed, as in `KernelRun`."""
+    worked_ns: int
+    """How long the thread worked, rings, warm-ups and waiting at the barrier included, by the clock ..."""
+    ran_ns: int
+    """... and how much of that it had a CPU. It never sleeps: the rest of the time others had its CPU."""
 
 
 class TeamRun(msgspec.Struct, frozen=True):
@@ -72,6 +76,11 @@ class TeamRun(msgspec.Struct, frozen=True):
     def measured(self) -> tuple[TaskRun, ...]:
         """The tasks that were measured."""
         return tuple(task for task in self.tasks if not task.background)
+
+    @property
+    def busy(self) -> float:
+        """The share of their time for which the threads had a CPU: of the one that had it least, `spin` left out."""
+        return min(share_of(task.ran_ns, task.worked_ns) for task in self.tasks if task.kernel != "spin")
 
     @property
     def seconds(self) -> tuple[float, ...]:
@@ -148,6 +157,15 @@ def run_team(
     )
 
 
+def share_of(ran_ns: int, worked_ns: int) -> float:
+    """CPU time over time by the clock, at most 1: the two clocks do not tick together.
+
+    >>> share_of(50, 100), share_of(101, 100), share_of(0, 0)
+    (0.5, 1.0, 1.0)
+    """
+    return min(1.0, ran_ns / worked_ns) if worked_ns else 1.0
+
+
 def _check(tasks: Sequence[Task], repeats: int, seconds: float, warmups: int) -> None:
     if all(task.background for task in tasks):
         raise UsageError("a team needs at least one task that is measured")
@@ -188,6 +206,8 @@ def _task_run(task: Task, done: CTask, passes: int) -> TaskRun:
         ended_ns=tuple(stamp.ended_ns for stamp in stamps),
         cpu=done.ran_on if done.ran_on >= 0 else None,
         result=done.result,
+        worked_ns=done.worked_ns,
+        ran_ns=done.ran_ns,
     )
 
 

@@ -44,6 +44,8 @@ struct numawise_task {
     int32_t pinning; /* whether it was the pinning that failed */
     int32_t ran_on;
     int32_t unused;
+    uint64_t worked_ns; /* its time by the clock ... */
+    uint64_t ran_ns;    /* ... and on a CPU */
     uint64_t result; /* measured: of the last pass */
     uint64_t repeats;
     struct numawise_stamp *stamps; /* one a repeat; freed with the team */
@@ -74,6 +76,6 @@ NUMAWISE_API void numawise_team_free(void *team);
 NUMAWISE_API int numawise_pingpong_start(int32_t first, int32_t second, uint64_t round_trips, uint64_t samples,
                                          uint64_t *sample_ns, int32_t *failed_cpu, void **out);
 NUMAWISE_API int numawise_pingpong_wait(void *table, uint64_t most_ns);
-NUMAWISE_API void numawise_pingpong_end(void *table);
+NUMAWISE_API void numawise_pingpong_end(void *table, uint64_t *worked_ns, uint64_t *ran_ns);
 
 #endif

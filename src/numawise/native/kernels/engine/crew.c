@@ -25,6 +25,14 @@ static int pin(int32_t cpu)
     return syscall(SYS_sched_setaffinity, 0, words * sizeof *mask, mask) == 0 ? 0 : errno;
 }
 
+/* Time that the calling thread had a CPU. */
+static uint64_t cpu_time_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
 static void *life(void *argument)
 {
     struct numawise_member *me = argument;
@@ -41,7 +49,10 @@ static void *life(void *argument)
     const int go = crew->gate == 1;
     pthread_mutex_unlock(&crew->lock);
     if (go) {
+        const uint64_t started = numawise_now_ns(), ran = cpu_time_ns();
         me->work(me->argument);
+        me->ran_ns = cpu_time_ns() - ran;
+        me->worked_ns = numawise_now_ns() - started;
     }
     me->ran_on = (int32_t)sched_getcpu();
     pthread_mutex_lock(&crew->lock);
@@ -82,6 +93,7 @@ int numawise_crew_start(struct numawise_crew *crew, struct numawise_member *memb
         members[i].crew = crew;
         members[i].failed = members[i].pinning = 0;
         members[i].ran_on = -1;
+        members[i].worked_ns = members[i].ran_ns = 0;
         failed = pthread_create(&members[i].thread, NULL, life, &members[i]);
         if (failed != 0) {
             /* Its thread never was, so nobody else writes this. */

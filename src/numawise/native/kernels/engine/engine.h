@@ -47,6 +47,8 @@ struct numawise_member {
     int32_t failed; /* errno of pinning it, or of starting it */
     int32_t pinning; /* whether `failed` is of the pinning */
     int32_t ran_on; /* the CPU it was last on */
+    uint64_t worked_ns; /* how long its work took by the clock */
+    uint64_t ran_ns;    /* how much of that it had a CPU: the rest it waited for one, since work never sleeps */
     struct numawise_crew *crew;
     pthread_t thread;
 };

@@ -93,9 +93,12 @@ int numawise_pingpong_wait(void *table, uint64_t most_ns)
     return numawise_crew_wait(&((struct table *)table)->crew, most_ns);
 }
 
-/* Ends it wherever it is; on return no thread of it is left. */
-void numawise_pingpong_end(void *table)
+/* Ends it wherever it is; on return no thread of it is left. The time of both by the clock, and on a CPU. */
+void numawise_pingpong_end(void *handle, uint64_t *worked_ns, uint64_t *ran_ns)
 {
-    numawise_crew_end(&((struct table *)table)->crew);
+    struct table *table = handle;
+    numawise_crew_end(&table->crew);
+    *worked_ns = table->members[0].worked_ns + table->members[1].worked_ns;
+    *ran_ns = table->members[0].ran_ns + table->members[1].ran_ns;
     free(table);
 }

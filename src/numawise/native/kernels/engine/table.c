@@ -2,7 +2,7 @@
 #include "engine.h"
 
 /* Raised whenever a struct or a function of the library changes, so that an old one is refused and not misread. */
-enum { ABI = 3 };
+enum { ABI = 4 };
 
 /* Bytes of each buffer between two looks at `stop`: some milliseconds; a chase makes as many lines in 30 and more. */
 enum { SLICE = 64 << 20, WHOLE_SLICE = 1 << 24 };

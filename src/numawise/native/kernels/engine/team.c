@@ -279,6 +279,8 @@ void numawise_team_stop(void *handle, struct numawise_outcome *out)
     }
     for (size_t i = 0; i < team->count; i++) {
         team->tasks[i].ran_on = team->members[i].ran_on;
+        team->tasks[i].worked_ns = team->members[i].worked_ns;
+        team->tasks[i].ran_ns = team->members[i].ran_ns;
     }
     *out = team->outcome;
 }
