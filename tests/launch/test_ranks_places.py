@@ -98,7 +98,7 @@ class TestWithoutGPUs:
     def test_more_ranks_than_cpus_share_evenly(self) -> None:
         plans = [placement_of_rank(machines.two_sockets(1, smt=False), rank(i, 5)) for i in range(5)]
         assert [p.placements[0].cpus for p in plans] == [CPUSet([0])] * 3 + [CPUSet([1])] * 2
-        assert "5 ranks on 2 CPUs: 3 of them share CPU 0" in notes(plans[0])
+        assert "5 ranks for 2 CPUs: 3 of them share CPU 0" in notes(plans[0])
 
     def test_threads_that_do_not_fit_are_refused_with_what_would(self) -> None:
         with pytest.raises(UsageError, match="possible: --threads 8"):
@@ -229,6 +229,15 @@ class TestWithGPUs:
         plan = placement_of_rank(topology, rank(1, 2), gpus=none)
         assert plan.placements[0].memory.nodes == (1,)
         assert why in notes(plan)
+
+    def test_modes_of_gpus(self) -> None:
+        topology, gpus = with_gpus(machines.two_sockets(), [0, 0, 1, 1])
+        left = msgspec.structs.replace(gpus, visible=gpus.visible[:2])
+        exclusive = every(topology, 2, gpus=left, request=Request(gpu_mode="exclusive"))
+        assert [p.cpus for p in exclusive] == [CPUSet.parse("0-3,16-19"), CPUSet.parse("4-7,20-23")]
+        near = every(topology, 2, gpus=left, request=Request(gpu_mode="l3"))
+        assert apart(near)
+        assert all(p.memory.nodes == (0,) for p in near)
 
     def test_an_order_that_only_cuda_knows_is_told(self) -> None:
         topology, gpus = with_gpus(machines.two_sockets(), [0, 1])

@@ -55,7 +55,7 @@ def test_cpus_of_the_launcher_itself_are_for_its_ranks_to_share() -> None:
     done = launch(["taskset", "-c", str(MINE[0]), *mpirun("--bind-to", "none"), *report()])
     assert {tuple(rank["cpus"]) for rank in told(done)} == {(MINE[0],)}
     assert "has bound" not in done.stderr
-    assert "2 ranks on 1 CPUs" in done.stderr
+    assert "2 ranks for 1 CPU: 2 of them share CPU" in done.stderr
 
 
 def test_a_wrapper_in_between_changes_nothing(tmp_path: Path) -> None:

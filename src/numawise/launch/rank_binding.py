@@ -93,7 +93,8 @@ def _sharing(rank: Rank, launcher: int | None, cpus: CPUSet) -> tuple[int, ...]:
     until = time.monotonic() + _WAIT_S
     while True:
         others = _ranks_below(launcher, rank)
-        if len(others | {rank.local_rank: cpus}) >= (rank.local_world or 1) or time.monotonic() > until:
+        everyone = len(others | {rank.local_rank: cpus}) >= (rank.local_world or 1)
+        if everyone or not others or time.monotonic() > until:  # none, not even us: they cannot be seen here
             return tuple(sorted({rank.local_rank, *(r for r, theirs in others.items() if theirs == cpus)}))
         time.sleep(0.01)
 

@@ -26,6 +26,8 @@ class Cards(msgspec.Struct, frozen=True):
 
     visible: tuple[Gpu, ...] = ()
     mine: tuple[Gpu, ...] = ()
+    present: tuple[Gpu, ...] = ()
+    """All that may be used here: with --gpu-mode exclusive the cores are shared out among these."""
     shared: bool = True
     """All local ranks see the same list: then each can tell whose the others are."""
     notes: tuple[str, ...] = ()
@@ -67,7 +69,8 @@ def cards_of(
             f"CUDA_DEVICE_ORDER={environ['CUDA_DEVICE_ORDER']}: which GPU has index {rank.local_rank} only CUDA knows; "
             "taken in the order of PCI addresses"
         )
-    return Cards(visible, (visible[rank.local_rank % len(visible)],), notes=tuple(notes))
+    present = gpus.present if gpus else ()
+    return Cards(visible, (visible[rank.local_rank % len(visible)],), present, notes=tuple(notes))
 
 
 def order_variables(cards: Cards, environ: Mapping[str, str]) -> dict[str, str]:
@@ -86,7 +89,7 @@ def beside(
     if not cards.shared:
         return _of_its_own(topology, cards, count, pool, mode)
     used = [cards.visible[r % len(cards.visible)] for r in range(count)]
-    places, notes = seats(topology, used, cards.visible, pool, mode)
+    places, notes = seats(topology, used, cards.present or cards.visible, pool, mode)
     notes = _own(notes, [used[rank.local_rank]])
     chosen = [places[gpu.address].cpus for gpu in used]
     unknown = not places[used[rank.local_rank].address].nodes

@@ -130,10 +130,8 @@ def _shares(
     cpus = _spread(topology, pool, count, request.threads or 1)
     mine = cpus[rank.local_rank]
     together = sum(1 for other in cpus if other == mine)
-    crowded = (
-        [f"{count} ranks on {len(pool)} CPUs: {together} of them share CPU {mine}"] if together > 1 else []
-    )
-    return _Shares(cpus, mine, together, crowded)
+    crowded = f"{count} ranks for {len(pool)} CPU{'s' if len(pool) > 1 else ''}: {together} of them share CPU {mine}"
+    return _Shares(cpus, mine, together, [crowded] if together > 1 else [])
 
 
 def _spread(topology: Topology, pool: CPUSet, count: int, threads: int) -> list[CPUSet]:
