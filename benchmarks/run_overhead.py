@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+RANK = ("env", "LOCAL_RANK=0", "LOCAL_WORLD_SIZE=1")  # as torchrun says it
+
 
 def main() -> None:
     """Measure and print."""
@@ -26,6 +28,7 @@ def main() -> None:
         "python -c pass": [sys.executable, "-c", "pass"],
         "numawise run -- true": [str(script), "run", "--", "true"],
         "numawise run --node 0 -- true": [str(script), "run", "--node", "0", "--", "true"],
+        "numawise run --per rank -- true": [*RANK, str(script), "run", "--per", "rank", "--", "true"],
     }
     if shutil.which("numactl"):
         commands["numactl -N 0 -m 0 true"] = ["numactl", "-N", "0", "-m", "0", "true"]

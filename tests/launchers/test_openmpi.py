@@ -17,7 +17,7 @@ AS_ROOT = ["--allow-run-as-root"] if os.geteuid() == 0 else []
 
 
 def mpirun(*options: str, count: int = 2) -> list[str]:
-    return [str(MPIRUN), *AS_ROOT, "--oversubscribe", "-n", str(count), *options]
+    return ["mpirun.openmpi", *AS_ROOT, "--oversubscribe", "-n", str(count), *options]
 
 
 def test_unbound_ranks_get_cores_of_their_own() -> None:
