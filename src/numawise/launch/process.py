@@ -58,7 +58,12 @@ def start(wish: Start) -> Process:
         raise UsageError("the command holds a NUL character, which no program can be given")
     reader, writer = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:  # EAGAIN at the limit of processes: whoever restarts tries again, and must not leak
+        os.close(reader)
+        os.close(writer)
+        raise
     if pid == 0:
         os.close(reader)
         _become(wish, writer, parent)
@@ -70,6 +75,24 @@ def start(wish: Start) -> Process:
         _, kind, text = lines[-1].split(" ", 2)
         raise {"usage": UsageError, "permission": NotPermittedError}.get(kind, NumawiseError)(text)
     return Process(pid, wish.placement, tuple(line.removeprefix("step ") for line in lines))
+
+
+def start_with_pipes(wish: Start) -> tuple[Process, int, int]:
+    """As `start`, with nothing on standard input; also the non-blocking ends to read its output and errors from."""
+    (out, out_writer), (err, err_writer) = (os.pipe2(os.O_CLOEXEC) for _ in range(2))
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        process = start(msgspec.structs.replace(wish, stdio=Stdio(null, out_writer, err_writer)))
+    except BaseException:
+        os.close(out)
+        os.close(err)
+        raise
+    finally:
+        for fd in (null, out_writer, err_writer):
+            os.close(fd)
+    for fd in (out, err):
+        os.set_blocking(fd, False)
+    return process, out, err
 
 
 def _become(wish: Start, writer: int, parent: int) -> None:

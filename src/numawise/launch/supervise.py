@@ -8,10 +8,8 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
-
 from numawise.launch.output import Sink
-from numawise.launch.process import Process, Start, Stdio, start
+from numawise.launch.process import Process, Start, start, start_with_pipes
 from numawise.launch.values import End, LaunchEnd, look_at_s
 from numawise.linux import prctl, procfs
 from numawise.linux.signals import Received, open_signal_fd, read_signals
@@ -170,19 +168,8 @@ class _Supervisor:
         self.poll.register(fd, select.POLLIN)
 
     def _start_with_pipes(self, wish: Start) -> Process:
-        (out, out_writer), (err, err_writer) = (os.pipe2(os.O_CLOEXEC) for _ in range(2))
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            process = start(msgspec.structs.replace(wish, stdio=Stdio(null, out_writer, err_writer)))
-        except BaseException:
-            os.close(out)
-            os.close(err)
-            raise
-        finally:
-            for fd in (null, out_writer, err_writer):
-                os.close(fd)
+        process, out, err = start_with_pipes(wish)
         for stream, fd in ((1, out), (2, err)):
-            os.set_blocking(fd, False)
             self.pipes[fd] = (wish.placement.rank, stream)
             self.poll.register(fd, select.POLLIN)
         return process
