@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -14,11 +15,14 @@ class Sink(Protocol):
 
 
 class Labelled:
-    """Copies whole lines to our own output, each behind the label of the process that wrote it."""
+    """Copies whole lines to our own output, each behind the label of the process that wrote it (if it has one)."""
 
-    def __init__(self, labels: dict[int, str]) -> None:
+    def __init__(self, labels: Mapping[int, str]) -> None:
         width = max(len(label) for label in labels.values())
-        self._labels = {rank: f"[{label}]".ljust(width + 2).encode() + b" " for rank, label in labels.items()}
+        self._labels = {
+            rank: f"[{label}]".ljust(width + 2).encode() + b" " if label else b""
+            for rank, label in labels.items()
+        }
         self._partial: dict[tuple[int, int], bytes] = {}
 
     def feed(self, rank: int, stream: int, data: bytes) -> None:
@@ -31,7 +35,12 @@ class Labelled:
         elif rest:
             lines.append(rest)
         if lines:
-            _write_all(stream, b"".join(self._labels[rank] + line + b"\n" for line in lines))
+            self._write(stream, b"".join(self._labels[rank] + line + b"\n" for line in lines))
+
+    def _write(self, stream: int, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(stream, view) :]
 
 
 class Kept:
@@ -51,9 +60,3 @@ class Kept:
     def text(self, rank: int, stream: int) -> str:
         """What this process wrote (its last part, should it have been too much)."""
         return bytes(self._kept.get((rank, stream), b"")[-self._limit :]).decode(errors="replace")
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
