@@ -281,6 +281,13 @@ class TestBoundByTheLauncher:
             self.bound("0,16", 0, 2, request=Request(threads=8))
         assert "OMP_NUM_THREADS=8 is set" in notes(self.bound("0,16", 0, 2, environ={"OMP_NUM_THREADS": "8"}))
 
+    def test_what_a_scheduler_keeps_for_others_is_no_share(self) -> None:
+        topology = machines.two_sockets(allowed_cpus="0,16")
+        binding = Binding(own=True, without=CPUSet(range(32)), allotted=4, sharing=(0,))
+        plan = placement_of_rank(topology, rank(0, 2, "Slurm"), binding=binding)
+        assert "Slurm has bound this rank to CPUs 0,16" in notes(plan)
+        assert "even share" not in notes(plan)
+
     def test_the_wrong_node_for_its_gpu(self) -> None:
         plan = self.bound("0-7,16-23", 1, 2, gpus=[0, 1])
         assert "GPU 0000:11:00.0 is on node 1, not on node 0" in notes(plan)

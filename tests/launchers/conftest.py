@@ -17,7 +17,7 @@ def two_cpus() -> None:
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm_cluster.Cluster]:
-    """A Slurm of this machine."""
+    """A Slurm of two machines, both of them this one."""
     reason = slurm_cluster.why_not()
     if reason:
         pytest.skip(reason)

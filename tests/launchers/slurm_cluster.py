@@ -1,33 +1,37 @@
-"""A Slurm of one machine, with a configuration, a munge and ports of its own: started, tried, and torn down."""
+"""A Slurm of two machines, both of them this one, with a configuration, a munge and ports of its own.
+
+Each daemon runs under a guard, which leaves nothing of it behind: no job step either, and whoever is killed.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 _READY_S = 60
+_LIMIT_S = 900
+_GUARD = Path(__file__).resolve().parents[1] / "programs/guard.py"
 _CONFIGURATION = """
 ClusterName=numawise
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/affinity
 SelectType=select/cons_tres
@@ -39,7 +43,8 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 KillWait=2
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} Gres=gpu:2 State=UNKNOWN
+NodeName=first NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs={cpus} Gres=gpu:2 State=UNKNOWN
+NodeName=second NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs={cpus} Gres=gpu:2 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=10 State=UP
 """
 # Slurm counts device files, whatever they are: these are on every machine, and nobody uses them.
@@ -81,15 +86,15 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """A Slurm of this machine, all its CPUs and two GPUs by name only. Nothing of it is left afterwards."""
-    for name in ("state", "spool"):
+    """A Slurm of two machines with all our CPUs and, by name only, two GPUs each."""
+    for name in ("state", "spool-first", "spool-second"):
         (folder / name).mkdir()
     (folder / "key").write_bytes(os.urandom(1024))
     (folder / "key").chmod(0o400)
     (folder / "slurm.conf").write_text(
         _CONFIGURATION.format(
             host=socket.gethostname().partition(".")[0],
-            ports=_free_ports(2),
+            ports=_free_ports(3),
             folder=folder,
             cpus=os.cpu_count(),
         )
@@ -104,7 +109,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     ]
     running: list[subprocess.Popen[bytes]] = []
     try:
-        for command in (munged, ["slurmctld", "-D", "-c"], ["slurmd", "-D", "-c"]):
+        slurmd = ["slurmd", "-D", "-c", "-N"]
+        for command in (munged, ["slurmctld", "-D", "-c"], [*slurmd, "first"], [*slurmd, "second"]):
             running.append(_start(command, folder, made.environment))
             if command is munged:
                 _wait(lambda: (folder / "munge.socket").exists(), running, folder)
@@ -112,50 +118,45 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         yield made
     finally:
         for daemon in reversed(running):
-            with suppress(ProcessLookupError):
-                os.killpg(daemon.pid, signal.SIGTERM)
-            try:
-                daemon.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                os.killpg(daemon.pid, signal.SIGKILL)
-                daemon.wait()
-        _end_steps(folder)
+            daemon.terminate()
+            daemon.wait()
 
 
 def _start(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    with (folder / f"{command[0]}.output").open("wb") as log:
+    with (folder / f"{command[0]}.output").open("ab") as log:
         return subprocess.Popen(
-            command,
+            [sys.executable, str(_GUARD), str(_LIMIT_S), "--", *command],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
 
 
 def _wait(ready, running: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
     until = time.monotonic() + _READY_S
     while not ready():
-        ended = [str(daemon.args[0]) for daemon in running if daemon.poll() is not None]  # type: ignore[index]
+        ended = any(daemon.poll() is not None for daemon in running)
         if ended or time.monotonic() > until:
             logs = "\n".join(
                 log.read_text(errors="replace")[-1500:] for log in sorted(folder.glob("*.output"))
             )
-            raise RuntimeError(f"Slurm did not start ({', '.join(ended) or 'it never was idle'}):\n{logs}")
+            raise RuntimeError(
+                f"Slurm did not start ({'a daemon ended' if ended else 'never idle'}):\n{logs}"
+            )
         time.sleep(0.2)
 
 
 def _is_idle(made: Cluster) -> bool:
     asked = subprocess.run(
-        ["sinfo", "--noheader", "--format=%T"],
+        ["sinfo", "--noheader", "--Node", "--format=%T"],
         check=False,
         capture_output=True,
         text=True,
         timeout=20,
         env=made.environment,
     )
-    return asked.stdout.split() == ["idle"]
+    return asked.stdout.split() == ["idle", "idle"]
 
 
 def _free_ports(count: int) -> list[int]:
@@ -167,13 +168,3 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
-
-
-def _end_steps(folder: Path) -> None:
-    """slurmd leaves its steps alive when it ends: kill those of this configuration, and what they started."""
-    mine = f"SLURM_CONF={folder}/slurm.conf".encode()
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and int(process.name) != os.getpid():
-            with suppress(OSError):
-                if mine in (process / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(process.name), signal.SIGKILL)

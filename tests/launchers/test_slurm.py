@@ -1,4 +1,4 @@
-"""Slurm's srun, for real: a cluster of this machine alone."""
+"""Slurm's srun, for real: a cluster of two machines, both of them this one."""
 
 from __future__ import annotations
 
@@ -32,6 +32,16 @@ def test_all_tasks_on_one_cpu_are_told(slurm: Cluster) -> None:
     done = slurm.srun("--ntasks=2", f"--cpu-bind=map_cpu:{cpu},{cpu}", *report(seconds=1))
     assert {tuple(rank["cpus"]) for rank in told(done)} == {(cpu,)}
     assert f"bound all 2 ranks to the same CPUs {cpu} of " in done.stderr
+
+
+def test_tasks_are_counted_on_each_machine(slurm: Cluster) -> None:
+    done = slurm.srun("--nodes=2", "--ntasks=3", "--distribution=block", "--cpu-bind=none", *report())
+    ranks = told(done)
+    assert are_apart(ranks[:2])
+    assert "rank 1: note: local rank 1 of 2 by Slurm" in done.stderr
+    assert "rank 2: note: local rank 0 of 1 by Slurm" in done.stderr
+    assert "has bound" not in done.stderr
+    assert [rank["words"] for rank in ranks] == [["0", "3"], ["1", "3"], ["2", "3"]]
 
 
 def test_a_batch_script_is_no_rank(slurm: Cluster, tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ class Binding(msgspec.Struct, frozen=True):
     """It gave this rank CPUs narrower than its own and the cpuset's: these are kept."""
     without: CPUSet = CPUSet()
     """The CPUs there would be without that."""
+    allotted: int = 0
+    """How many of these the ranks may use together; a scheduler may keep the rest for others."""
     sharing: tuple[int, ...] = ()
     """Local ranks seen with exactly these CPUs, this one included; empty unless `own`."""
     same_gpus: bool = False
@@ -53,9 +55,10 @@ def read_binding(rank: Rank, environ: Mapping[str, str]) -> Binding:
     above = _cpus_of(launcher) if launcher is not None else None
     same_gpus = launcher is not None and _same_gpus(launcher, environ)
     without = confined if above is None else CPUSet(above & confined) or confined
-    if not cpus < without:
+    allotted = getattr(named(rank.launcher), "allotted", lambda _: None)(environ) or len(without)
+    if not cpus < without or len(cpus) >= allotted:
         return Binding(same_gpus=same_gpus)
-    return Binding(True, without, _sharing(rank, launcher, cpus), same_gpus)
+    return Binding(True, without, min(allotted, len(without)), _sharing(rank, launcher, cpus), same_gpus)
 
 
 def _cpuset() -> CPUSet:

@@ -38,7 +38,8 @@ def bound_notes(
         yield f"{rank.launcher} has bound this rank to CPUs {cpus} ({node_text(nodes)}): kept, and memory follows"
         if len(binding.sharing) > 1:
             yield f"local ranks {','.join(map(str, binding.sharing))} have these same CPUs"
-        spare = len(cores_of(topology, binding.without)) // count
+        known = len(binding.without)
+        spare = len(cores_of(topology, binding.without)) * (binding.allotted or known) // known // count
         cores = len(cores_of(topology, cpus))
         if cores * 2 <= spare * len(binding.sharing or (0,)):
             yield (

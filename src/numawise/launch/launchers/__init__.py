@@ -7,6 +7,7 @@
 and, where there is something to say,
 
 - `UNBIND`: what to tell it so that it leaves CPUs to us
+- `allotted(environ) -> int | None`: how many CPUs of this machine its ranks may use together, where a scheduler decides
 - `own_gpus(environ) -> int | None`: how many GPUs it gives each rank for itself; None: ranks share a list, or not known
 
 and a test of its own, with variables as a real launch had them.

@@ -45,6 +45,11 @@ def own_gpus(environ: Mapping[str, str]) -> int | None:
     return len(given.split(","))
 
 
+def allotted(environ: Mapping[str, str]) -> int | None:
+    """CPUs of this machine that the step may use; a task bound to so many has them all, and not for itself."""
+    return Reader(environ).number("SLURM_CPUS_ON_NODE")
+
+
 def _is_normal(environ: Mapping[str, str]) -> bool:
     step = environ.get("SLURM_STEP_ID") or environ.get("SLURM_STEPID") or ""
     return not (step.isascii() and step.isdigit() and len(step) == 10 and int(step) > _NO_TASKS)
