@@ -3,6 +3,7 @@
 - `apply`: what the forked child does to itself before exec, down the permission ladder
 - `process`: starting one process, and hearing what went wrong before its exec
 - `supervise`: a whole launch, to its end
+- `servers`: a launch of servers: restarted, asked for their health, stopped together
 - `values`: how a launch ends, and when it is looked at
 - `output`: where the processes' output goes
 - `ranks`: which rank of a launcher's (torchrun, srun, mpirun ...) this process is, and where it belongs

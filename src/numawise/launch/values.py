@@ -29,6 +29,8 @@ class LaunchEnd(msgspec.Struct, frozen=True):
     interrupted: int | None = None
     """The signal that ended it, when somebody sent one."""
     timed_out: bool = False
+    restarts: tuple[int, ...] = ()
+    """Of servers: starts beyond the first, for each of `ends`. Empty where every process is run once."""
 
 
 def look_at_s(number: int) -> float:

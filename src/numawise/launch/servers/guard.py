@@ -1,0 +1,90 @@
+"""A process that ends the servers should this one be killed: SIGKILL leaves nobody else to do it.
+
+The parent death signal (prctl(2)) reaches only the process that we started, not what that has started; and whoever
+execs a set-user-ID program or one with capabilities loses it. The guard reads a pipe that only we write to: at its
+end without a farewell, it kills every session it was told of, and what carries the launch's mark.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from numawise.launch.servers.members import kill_members
+
+_FAREWELL = b"done\n"
+
+
+class Guard:
+    """The guard of one launch. `mark` is what the marks of all its instances begin with.
+
+    Start it with the signals blocked that shall not end it.
+    """
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._pids: set[int] = set()
+        self._writer = -1
+        self.pid = 0
+
+    def start(self) -> None:
+        """Fork the guard, the first or one that takes the place of a dead one."""
+        if self._writer >= 0:
+            os.close(self._writer)
+        reader, self._writer = os.pipe2(os.O_CLOEXEC)
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _keep_guard(reader, self._mark)
+            finally:
+                os._exit(0)
+        os.close(reader)
+        for pid in self._pids:
+            self._write(b"+%d\n" % pid)
+
+    def add(self, pid: int) -> None:
+        """An instance has started: the leader of a session of its own."""
+        self._pids.add(pid)
+        self._write(b"+%d\n" % pid)
+
+    def remove(self, pid: int) -> None:
+        """Nothing of it is left."""
+        self._pids.discard(pid)
+        self._write(b"-%d\n" % pid)
+
+    def release(self) -> None:
+        """Nothing is left to guard: send it home and reap it."""
+        if not self.pid:
+            return
+        self._write(_FAREWELL)
+        os.close(self._writer)
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+    def _write(self, line: bytes) -> None:
+        with suppress(
+            BrokenPipeError
+        ):  # it was killed; who reaps it starts another, which is told everything
+            os.write(self._writer, line)
+
+
+def _keep_guard(reader: int, mark: str) -> None:
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):  # whoever waits for the end of our output must not wait for the guard
+        os.dup2(null, stream)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208  (pathlib starts slowly)
+        if descriptor > 2 and descriptor != reader:
+            with suppress(OSError):  # the one that listed them
+                os.close(descriptor)
+    with suppress(OSError), open("/proc/self/comm", "w") as name:  # noqa: PTH123  (pathlib starts slowly)
+        name.write("numawise-guard")
+    sessions: set[int] = set()
+    rest = b""
+    while data := os.read(reader, 1 << 12):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if line == b"done":
+                return
+            (sessions.add if line[:1] == b"+" else sessions.discard)(int(line[1:]))
+    kill_members(sessions, lambda text: text.startswith(mark), below=None)
