@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from numawise.cli.shared.rank import is_per_rank, plan_of_rank
 from numawise.cli.shared.resolve import resolve
-from numawise.cli.shared.selection import SELECTION, Option, parse_words, whole_number
+from numawise.cli.shared.selection import SELECTION, Option, Values, parse_words, whole_number
+from numawise.cli.shared.servers import SERVER_OPTIONS, are_servers, health_host, tells_port
 from numawise.errors import UsageError
 from numawise.launch.output import Labelled
 from numawise.launch.process import Process
@@ -29,9 +30,16 @@ if TYPE_CHECKING:
 RUN_OPTIONS = (
     Option(("--strict",), None, "a placement that the system refuses in part is an error (exit code 3)"),
     Option(("--keep-going",), None, "of several processes, one that fails does not stop the others"),
-    Option(("--grace",), "SECONDS", "time between asking a process to stop and killing it (10)"),
+    Option(
+        ("--grace", "--stop-timeout"), "SECONDS", "time between asking a process to stop and killing it (10)"
+    ),
     Option(("--quiet", "-q"), None, "say nothing about what was seen"),
-    Option(("--json",), None, "say what was seen as one line of JSON on standard error, at the end"),
+    Option(
+        ("--json",),
+        None,
+        "say what was seen as one line of JSON on standard error, at the end; of servers, each event as well",
+    ),
+    *SERVER_OPTIONS,
 )
 _LAST_PORT = 65535
 
@@ -46,28 +54,72 @@ def main(words: Sequence[str]) -> int:
     topology = read("/", devices=False)
     plan = plan_of_rank(values, topology) if is_per_rank(values) else resolve(values, topology)
     port = whole_number("port", values["port"][-1]) if "port" in values else None
-    if port is not None and port + len(plan.placements) - 1 > _LAST_PORT:
+    if port is not None and port + plan.placements[-1].rank > _LAST_PORT:
         raise UsageError(f"--port {port} leaves no port for the last of {len(plan.placements)} processes")
+    if port is not None and tells_port(values, command_line):
+        from numawise.launch.servers.ports import check_free
+
+        check_free((port + placement.rank for placement in plan.placements), health_host(values))
     watch = _Watch(topology)
     as_json, silent = "json" in values, "quiet" in values
-    end = supervise(
-        plan,
-        command_line,
-        topology,
-        port=port,
-        sink=Labelled(_labels(plan.placements)) if len(plan.placements) > 1 else None,
-        started=None if as_json or silent else _print_steps,
-        look=watch.look,
-        strict="strict" in values,
-        keep_going="keep-going" in values,
-        grace_s=whole_number("grace", values["grace"][-1]) if "grace" in values else 10,
-    )
+    grace_s = whole_number("grace", values["grace"][-1]) if "grace" in values else 10
+    if are_servers(values, command_line, len(plan.placements)):
+        end = _serve(values, command_line, plan, topology, watch, port, grace_s)
+    else:
+        end = supervise(
+            plan,
+            command_line,
+            topology,
+            port=port,
+            sink=Labelled(_labels(plan.placements)) if len(plan.placements) > 1 else None,
+            started=None if as_json or silent else _print_steps,
+            look=watch.look,
+            strict="strict" in values,
+            keep_going="keep-going" in values,
+            grace_s=grace_s,
+        )
     if as_json:
         _print_json(plan, end, watch.proofs)
     elif not silent:
         for line in (*_note_lines(plan), *_proof_lines(end, watch)):
             _say(line)
     return end.exit_code
+
+
+def _serve(
+    values: Values,
+    command_line: Sequence[str],
+    plan: Plan,
+    topology: Topology,
+    watch: _Watch,
+    port: int | None,
+    grace_s: float,
+) -> LaunchEnd:
+    """Keep servers up. What that takes is imported here: most launches are of programs that end."""
+    import msgspec
+
+    from numawise.cli.shared.servers import event_writer, rules_from
+    from numawise.launch.servers.relay import Relay
+    from numawise.launch.servers.supervisor import supervise_servers
+    from numawise.launch.servers.values import Event
+
+    rules = msgspec.structs.replace(
+        rules_from(values),
+        stop_timeout_s=grace_s,
+        keep_going="keep-going" in values,
+        strict="strict" in values,
+    )
+
+    def trouble(text: str) -> None:
+        tell(Event("note", 0.0, detail=text))
+
+    several = len(plan.placements) > 1
+    labels = _labels(plan.placements) if several else {plan.placements[0].rank: ""}
+    relay = Relay(labels, trouble)
+    tell = event_writer(relay.say, as_json="json" in values, silent="quiet" in values)
+    return supervise_servers(
+        plan, command_line, topology, rules, relay=relay, tell=tell, port=port, look=watch.look
+    )
 
 
 class _Watch:
@@ -169,9 +221,10 @@ def _print_json(plan: Plan, end: LaunchEnd, proofs: dict[int, Proof]) -> None:
                 "exit_code": ended.exit_code,
                 "seconds": ended.seconds,
                 "steps": ended.process.steps,
+                **({"restarts": end.restarts[number]} if end.restarts else {}),
                 "proof": proofs.get(ended.process.placement.rank),
             }
-            for ended in end.ends
+            for number, ended in enumerate(end.ends)
         ],
     }
     _write(to_json(document).decode())
