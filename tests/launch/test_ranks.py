@@ -9,7 +9,7 @@ from numawise.launch.launchers import modules, per_node
 from numawise.launch.ranks import Rank, read_rank
 
 # As recorded from the real thing: torchrun of PyTorch 2.13, accelerate 1.15, DeepSpeed 0.19, Open MPI 4.1.4, MPICH 4.0.2,
-# Slurm 22.05 (see tests/launchers, which starts them), with other numbers. Ray as its source sets them.
+# Ray 2.60.0, Slurm 22.05 (see tests/launchers, which starts them), with other numbers.
 TORCHRUN = {
     "GROUP_RANK": "0",
     "GROUP_WORLD_SIZE": "1",

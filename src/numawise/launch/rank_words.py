@@ -15,6 +15,8 @@ from numawise.placement.values import Placement
 
 _PINNING = (("GOMP_CPU_AFFINITY", ""), ("KMP_AFFINITY", "proclist"), ("OMP_PLACES", "{"))
 """Variables that name CPUs, and what in their text says that they do."""
+_SET_TO_ONE = ("torchrun", "accelerate", "Ray")
+"""Who sets OMP_NUM_THREADS=1 for a process where it is not set (Ray: to the CPUs of a worker, one by default)."""
 
 
 def bound_notes(
@@ -61,9 +63,9 @@ def thread_notes(
         threads = int(given)
         if threads > len(cpus):
             yield f"OMP_NUM_THREADS={given} is set, but CPUs {cpus} are only {len(cpus)}; --threads {cores} fits"
-        elif threads == 1 and cores > 1 and rank.launcher in ("torchrun", "accelerate"):
+        elif threads == 1 and cores > 1 and rank.launcher in _SET_TO_ONE:
             yield (
-                f"OMP_NUM_THREADS=1 stays as it is (torchrun sets it where nobody else does), of {cores} cores "
+                f"OMP_NUM_THREADS=1 stays as it is ({rank.launcher} sets it where nobody else does), of {cores} cores "
                 f"that are this rank's; --threads {cores} uses them"
             )
     for name, mark in _PINNING:
