@@ -70,10 +70,10 @@ def placement_of_rank(
     pool = _pool(topology, request)
     shares = _shares(topology, rank, request, binding, cards, count, pool)
     threads = _threads(topology, rank, request, shares, environ, binding)
-    placements = [_placed(topology, request, cpus, threads) for cpus in shares.cpus]
     mine = _placed(topology, request, shares.mine, threads)
     if request.size_kib is not None:
-        check_size(placements, request.size_kib, topology)
+        together = [_placed(topology, request, cpus, None) for cpus in shares.cpus]
+        check_size(together, request.size_kib, topology)
     mine = _dressed(mine, rank, count, cards.mine, request, order_variables(cards, environ))
     alone = tuple(topology.notes) if rank.local_rank == 0 else ()
     notes = [
