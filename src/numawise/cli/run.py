@@ -6,6 +6,7 @@ The one command that bypasses click, numpy and rich: it stands in front of progr
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -110,8 +111,10 @@ def _serve(
         strict="strict" in values,
     )
 
+    began = time.monotonic()
+
     def trouble(text: str) -> None:
-        tell(Event("note", 0.0, detail=text))
+        tell(Event("note", time.monotonic() - began, detail=text))
 
     several = len(plan.placements) > 1
     labels = _labels(plan.placements) if several else {plan.placements[0].rank: ""}

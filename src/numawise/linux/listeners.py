@@ -20,7 +20,7 @@ class Holder(NamedTuple):
 def parse_listeners(text: str, port: int) -> set[int]:
     """Inodes of the sockets that listen on `port`, from the text of `/proc/net/tcp` or `tcp6`.
 
-    >>> line = " 0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1 0 100 0 0 10 0"
+    >>> line = " 0: 0100007F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1 0 100 0 0 10 0"
     >>> parse_listeners(line, 8000), parse_listeners(line, 8001)
     ({4711}, set())
     """

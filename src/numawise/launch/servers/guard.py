@@ -13,6 +13,8 @@ from contextlib import suppress
 from numawise.launch.servers.members import kill_members
 
 _FAREWELL = b"done\n"
+_FEW = 1024
+_MOST_STARTS = 10
 
 
 class Guard:
@@ -25,12 +27,17 @@ class Guard:
         self._mark = mark
         self._pids: set[int] = set()
         self._writer = -1
+        self._starts = 0
         self.pid = 0
 
-    def start(self) -> None:
-        """Fork the guard, the first or one that takes the place of a dead one."""
+    def start(self) -> bool:
+        """Fork the guard, the first or one that takes the place of a dead one; False: too many have died."""
         if self._writer >= 0:
             os.close(self._writer)
+            self._writer = -1
+        self.pid, self._starts = 0, self._starts + 1
+        if self._starts > _MOST_STARTS:
+            return False
         reader, self._writer = os.pipe2(os.O_CLOEXEC)
         self.pid = os.fork()
         if self.pid == 0:
@@ -41,6 +48,7 @@ class Guard:
         os.close(reader)
         for pid in self._pids:
             self._write(b"+%d\n" % pid)
+        return True
 
     def add(self, pid: int) -> None:
         """An instance has started: the leader of a session of its own."""
@@ -62,6 +70,8 @@ class Guard:
             os.waitpid(self.pid, 0)
 
     def _write(self, line: bytes) -> None:
+        if self._writer < 0:
+            return
         with suppress(
             BrokenPipeError
         ):  # it was killed; who reaps it starts another, which is told everything
@@ -73,11 +83,11 @@ def _keep_guard(reader: int, mark: str) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # whoever waits for the end of our output must not wait for the guard
         os.dup2(null, stream)
-    for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208  (pathlib starts slowly)
+    for descriptor in _open_descriptors():
         if descriptor > 2 and descriptor != reader:
             with suppress(OSError):  # the one that listed them
                 os.close(descriptor)
-    with suppress(OSError), open("/proc/self/comm", "w") as name:  # noqa: PTH123  (pathlib starts slowly)
+    with suppress(OSError), open("/proc/thread-self/comm", "w") as name:  # noqa: PTH123  (pathlib starts slowly)
         name.write("numawise-guard")
     sessions: set[int] = set()
     rest = b""
@@ -88,3 +98,10 @@ def _keep_guard(reader: int, mark: str) -> None:
                 return
             (sessions.add if line[:1] == b"+" else sessions.discard)(int(line[1:]))
     kill_members(sessions, lambda text: text.startswith(mark), below=None)
+
+
+def _open_descriptors() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208  (pathlib starts slowly)
+    except OSError:  # /proc of another PID namespace, or none
+        return list(range(_FEW))

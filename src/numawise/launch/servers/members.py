@@ -58,6 +58,16 @@ def _members(sessions: Collection[int], is_marked: Callable[[str], bool], below:
     return found + [pid for pid in others if is_marked(mark_of(pid))]
 
 
+def is_member(pid: int, session: int, mark: str) -> bool:
+    """Does this process belong to the instance with this session and mark?"""
+    try:
+        if os.getsid(pid) == session:
+            return True
+    except OSError:
+        return False
+    return mark_of(pid) == mark
+
+
 def mark_of(pid: int) -> str:
     """The mark that a process was started with, empty if none can be read."""
     try:

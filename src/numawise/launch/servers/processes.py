@@ -12,18 +12,24 @@ from numawise.launch.process import Process, Start, start_with_pipes
 from numawise.launch.servers.guard import Guard
 from numawise.launch.servers.instance import Instance
 from numawise.launch.servers.loop import Loop
-from numawise.launch.servers.members import MARK, kill_members
+from numawise.launch.servers.members import MARK, is_member, kill_members
 from numawise.launch.servers.pipes import Pipes
 from numawise.linux import procfs
+from numawise.linux.listeners import holders
 
 _CLEAN_UP_S = 5.0
 
 
 class Processes:
-    """Processes and the guard that ends them should we be killed. `ended` is called when there is one to reap."""
+    """Processes and the guard that ends them should we be killed.
 
-    def __init__(self, loop: Loop, pipes: Pipes, ended: Callable[[], None]) -> None:
-        self._loop, self._pipes, self._ended = loop, pipes, ended
+    `ended` is called when there is one to reap, `note` with what somebody should know.
+    """
+
+    def __init__(
+        self, loop: Loop, pipes: Pipes, ended: Callable[[], None], note: Callable[[str], None]
+    ) -> None:
+        self._loop, self._pipes, self._ended, self._note = loop, pipes, ended, note
         self._mark = f"{os.getpid()}.{time.time_ns():x}."
         self._guard = Guard(self._mark)
         self._by_pid: dict[int, Instance] = {}
@@ -60,6 +66,16 @@ class Processes:
         mark = f"{self._mark}{instance.placement.rank}"
         kill_members((instance.pid,), lambda text: text == mark, below=os.getpid())
 
+    def strangers(self, instance: Instance) -> str:
+        """Who else holds the instance's port, in words; empty when it does itself, or nobody can tell."""
+        if instance.port is None or instance.pid is None or not procfs.shows_us():
+            return ""
+        mark = f"{self._mark}{instance.placement.rank}"
+        found = holders(instance.port)
+        if any(is_member(holder.pid, instance.pid, mark) for holder in found):
+            return ""
+        return ", ".join(f"process {holder.pid} ({holder.name})" for holder in found)
+
     def reap(self) -> Iterator[tuple[Instance, int]]:
         """Reap what has ended: the instances, each with its exit code, negative for a signal; others in silence."""
         while True:
@@ -78,8 +94,10 @@ class Processes:
             if instance:
                 self._forget(instance, pid)
                 yield instance, code
-            elif pid == self._guard.pid:
-                self._guard.start()
+            elif pid == self._guard.pid and not self._guard.start():
+                self._note(
+                    "the guard dies again and again: kill -9 of numawise may leave servers' children behind"
+                )
 
     def clean_up(self) -> None:
         """Kill and reap whatever still descends from us, then let the guard go."""

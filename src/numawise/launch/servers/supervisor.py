@@ -88,7 +88,9 @@ class _Servers:
         ]
         self.loop = Loop()
         self.pipes = Pipes(relay, self.loop)
-        self.processes = Processes(self.loop, self.pipes, self._reap)
+        self.processes = Processes(
+            self.loop, self.pipes, self._reap, lambda text: self._tell("note", detail=text)
+        )
         self.asking = Asking(rules.health, self.loop, self._answered) if rules.health else None
         self.ready = self.stopping = False
         self.stop_signals: list[int] = []
@@ -195,7 +197,10 @@ class _Servers:
             self._tell("unhealthy", instance, f"{instance.missed} answers missed, the last: {answer}")
             self._stop(instance, "unhealthy")
         else:
-            self._tell("healthy", instance, f"{self._now() - instance.begun_s:.2f} s after its start")
+            detail = f"{self._now() - instance.begun_s:.2f} s after its start"
+            if by := self.processes.strangers(instance):  # docker-proxy, say: or its bind has failed
+                detail += f"; who answers is {by}, which it has not started"
+            self._tell("healthy", instance, detail)
             self._check_ready()
 
     def _check_ready(self) -> None:
