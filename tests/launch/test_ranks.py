@@ -8,8 +8,8 @@ from numawise.errors import UsageError
 from numawise.launch.launchers import modules, per_node
 from numawise.launch.ranks import Rank, read_rank
 
-# As recorded from the real thing, with other numbers: torchrun (PyTorch 2.13), accelerate 1.15, DeepSpeed 0.19, Ray 2.60,
-# Open MPI 4.1, MPICH 4.0, Slurm 22.05 (tests/launchers starts them).
+# As recorded from the real thing, with other numbers: torchrun of PyTorch 2.13, accelerate 1.15, DeepSpeed 0.19,
+# Ray 2.60, Open MPI 4.1, MPICH 4.0, Slurm 22.05 (tests/launchers starts them).
 TORCHRUN = {
     "GROUP_RANK": "0",
     "GROUP_WORLD_SIZE": "1",
