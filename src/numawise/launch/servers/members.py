@@ -15,8 +15,8 @@ MARK = "NUMAWISE_INSTANCE"
 
 def kill_members(
     sessions: Collection[int], is_marked: Callable[[str], bool], *, below: int | None, rounds: int = 50
-) -> int:
-    """Kill the processes of these sessions, and the marked ones outside; returns how many were found.
+) -> None:
+    """Kill the processes of these sessions, and the marked ones outside.
 
     below: look for marks among the descendants of this process only; None: among all processes, as is needed once
         that process has died. Reading an environment stops its process for a moment, so not without need.
@@ -33,7 +33,6 @@ def kill_members(
             killed.add(pid)
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-    return len(killed)
 
 
 def _members(sessions: Collection[int], is_marked: Callable[[str], bool], below: int | None) -> list[int]:
