@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from precedence import precedence
 
 from numawise.native.isa import isas
 from numawise.native.table import kernel, kernel_names
@@ -84,16 +85,6 @@ def main() -> None:
                 for threads in options.threads if work != "chase" else [1]:
                     contest = Contest(work, threads, pages, options, peers)
                     print_table(contest.title, contest.run(), less_is_better=work == "chase")
-
-
-def precedence() -> str:
-    """Takes the CPUs from other programs while something is measured, for ours and the peers alike."""
-    try:
-        # Round robin: under FIFO a waiting likwid-bench thread keeps the CPU from the one it waits for, for ever.
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    except PermissionError:
-        return "at ordinary priority: other programs on these CPUs are in the figures"
-    return "at real-time priority"
 
 
 def compiled(folder: Path) -> Any:

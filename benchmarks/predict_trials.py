@@ -4,8 +4,8 @@
 
 Runs the built-in workload in a few forms: a short run of the default shows what it does, the model says what each
 candidate of tune should take, and then every candidate is tried as in the blocks of tune: all of them once in random
-order, again and again. The best of each counts, since what other programs do meanwhile mostly delays; on a machine that
-others use the figures still mean little. Uses what `numawise measure` kept of this machine, or priors.
+order, again and again. The best of each counts, since what other programs do meanwhile mostly delays; where the system
+permits it all run at real-time priority. Uses what `numawise measure` kept of this machine, or priors.
 
 A bar covers when the measured ratio lies in it. That ratio has an error of its own (`+-`), so coverage is given for
 bars alone and for bars with that error added.
@@ -21,6 +21,7 @@ import statistics
 import sys
 
 import msgspec
+from precedence import precedence
 
 from numawise.experiment.metric import Metric
 from numawise.experiment.predict import expectations
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--forms", nargs="*", choices=FORMS, default=list(FORMS))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    how = precedence()
     found: list[Bar] = []
     for form in options.forms:
         fresh = bars(form, FORMS[form], options.rounds)
@@ -124,6 +126,7 @@ def main() -> None:
         summary = {"coverage": alone, "coverage_with_error": with_error, "median_factor": width}
         print(json.dumps({"bars": [msgspec.structs.asdict(bar) for bar in found], **summary}, indent=1))
         return
+    print(how)
     print(
         f"95 % bars cover {alone:.0%} of {len(found)}, with the error of measuring {with_error:.0%}; "
         f"half of them lie within a factor of {width:.2f} either way"
