@@ -536,6 +536,24 @@ def test_a_command_that_goes_away_is_given_up_like_any_failure(tmp_path: Path) -
     assert done.stderr.count("ended: cannot be started: command not found") == 2
 
 
+def test_one_that_gets_sick_without_restart_ends_the_launch(launch: Callable[..., Launch]) -> None:
+    one = launch(
+        "--health",
+        "http:/",
+        "--health-interval",
+        "0.1",
+        "--health-failures",
+        "1",
+        habits="orderly",
+        workers=1,
+    )
+    one.wait_for("all: ready")
+    Path(f"{one.marker}.sick").touch()
+    assert one.process.wait(30) == 124
+    assert "ended: exit code 0" in one.errors
+    assert one.is_gone()
+
+
 def test_told_to_stop_while_one_waits_for_its_restart(launch: Callable[..., Launch]) -> None:
     one = launch("--restart", "always", "--restart-delay", "600:600", command="exit 3", workers=1)
     one.wait_for("restarting: in 600 s")

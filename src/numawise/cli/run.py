@@ -57,7 +57,7 @@ def main(words: Sequence[str]) -> int:
     port = whole_number("port", values["port"][-1]) if "port" in values else None
     if port is not None and port + plan.placements[-1].rank > _LAST_PORT:
         raise UsageError(f"--port {port} leaves no port for the last of {len(plan.placements)} processes")
-    if port is not None and tells_port(values, command_line):
+    if port is not None and ("health" in values or tells_port(values, command_line)):
         from numawise.launch.servers.ports import check_free
 
         check_free((port + placement.rank for placement in plan.placements), health_host(values))

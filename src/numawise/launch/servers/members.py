@@ -14,19 +14,26 @@ MARK = "NUMAWISE_INSTANCE"
 
 
 def kill_members(
-    sessions: Collection[int], is_marked: Callable[[str], bool], *, below: int | None, rounds: int = 50
+    sessions: Collection[int],
+    is_marked: Callable[[str], bool],
+    *,
+    below: int | None,
+    spared: Collection[int] = (),
+    rounds: int = 50,
 ) -> None:
     """Kill the processes of these sessions, and the marked ones outside.
 
     below: look for marks among the descendants of this process only; None: among all processes, as is needed once
-        that process has died. Reading an environment stops its process for a moment, so not without need.
+        that process has died.
+    spared: sessions known to be others', whose processes are not even looked at: reading the environment of a process
+        takes the lock of its memory for a moment.
     """
     for session in sessions:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(session, signal.SIGKILL)
     killed: set[int] = set()
     for _ in range(rounds):  # what forks while it is killed is found by the next round
-        found = [pid for pid in _members(sessions, is_marked, below) if pid not in killed]
+        found = [pid for pid in _members(sessions, is_marked, below, spared) if pid not in killed]
         if not found:
             break
         for pid in found:
@@ -35,10 +42,13 @@ def kill_members(
                 os.kill(pid, signal.SIGKILL)
 
 
-def _members(sessions: Collection[int], is_marked: Callable[[str], bool], below: int | None) -> list[int]:
+def _members(
+    sessions: Collection[int], is_marked: Callable[[str], bool], below: int | None, spared: Collection[int]
+) -> list[int]:
     if not procfs.shows_us():
         return []
     found: list[int] = []
+    others: list[int] = []
     parents: dict[int, int] = {}
     for pid in procfs.processes():
         try:
@@ -51,9 +61,10 @@ def _members(sessions: Collection[int], is_marked: Callable[[str], bool], below:
             continue
         if int(session) in sessions:
             found.append(pid)
-    others = set(parents) - set(found) - {os.getpid()}
+        elif int(session) not in spared:
+            others.append(pid)
     if below is not None:
-        others = {pid for pid in others if _is_below(pid, below, parents)}
+        others = [pid for pid in others if _is_below(pid, below, parents)]
     return found + [pid for pid in others if is_marked(mark_of(pid))]
 
 

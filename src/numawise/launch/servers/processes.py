@@ -64,7 +64,8 @@ class Processes:
         """SIGKILL to its session, and to what left that."""
         assert instance.pid is not None
         mark = f"{self._mark}{instance.placement.rank}"
-        kill_members((instance.pid,), lambda text: text == mark, below=os.getpid())
+        others = self._by_pid.keys() - {instance.pid}
+        kill_members((instance.pid,), lambda text: text == mark, below=os.getpid(), spared=others)
 
     def strangers(self, instance: Instance) -> str:
         """Who else holds the instance's port, in words; empty when it does itself, or nobody can tell."""
