@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from numawise.linux import procfs
 from numawise.linux.node_figures import read_counters, read_meminfo
-from numawise.linux.numa_maps import read_numa_maps
+from numawise.linux.numa_maps import NumaMapping, read_numa_maps
 
 _KIB_PER_MB = 1024
 
@@ -66,14 +66,19 @@ def process_table(pid: int, nodes: Sequence[int]) -> Table:
 
     Pages count with the size that the kernel gives for their own mapping, so huge pages of any size come out right.
     """
+    rows = rows_by_kind(read_numa_maps(pid), nodes)
+    title = f"Per-node process memory usage (in MBs) for {process_label(pid, 'PID {} ({})')}"
+    return Table(title, tuple(nodes), rows, sum_row=_sum(rows, len(nodes)), min_label=16)
+
+
+def rows_by_kind(mappings: Iterable[NumaMapping], nodes: Sequence[int]) -> tuple[Row, ...]:
+    """A process's mappings added up: memory of hugetlbfs, the heap, the stacks, and all else ("Private")."""
     amounts = {kind: dict.fromkeys(nodes, 0.0) for kind in ("Huge", "Heap", "Stack", "Private")}
-    for mapping in read_numa_maps(pid):
+    for mapping in mappings:
         kind = "Huge" if mapping.huge else (mapping.kind or "private").capitalize()
         for node, pages in mapping.pages.items():
             amounts[kind][node] = amounts[kind].get(node, 0.0) + pages * mapping.page_kib / _KIB_PER_MB
-    rows = tuple(Row(kind, tuple(by_node[node] for node in nodes)) for kind, by_node in amounts.items())
-    title = f"Per-node process memory usage (in MBs) for {process_label(pid, 'PID {} ({})')}"
-    return Table(title, tuple(nodes), rows, sum_row=_sum(rows, len(nodes)), min_label=16)
+    return tuple(Row(kind, tuple(by_node[node] for node in nodes)) for kind, by_node in amounts.items())
 
 
 def processes_table(tables: dict[int, Table]) -> Table:
