@@ -47,10 +47,16 @@ def machine_facts(topology: Topology) -> MachineFacts:
 
 
 def topology_key(topology: Topology) -> str:
-    """16 hex digits, equal for two machines when a placement means the same on both (`machine_facts`)."""
+    """16 hex digits, equal for two machines with the same CPUs, cores, sockets and nodes, with or without memory.
+
+    How much memory a node has is left out: in virtual machines it changes while they run (ballooning), and what was
+    kept under the key would be lost each time. `machine_facts` has it, for whoever compares.
+    """
     import hashlib
 
-    return hashlib.sha256(to_json(machine_facts(topology))).hexdigest()[:16]
+    facts = machine_facts(topology)
+    nodes = tuple(NodeFacts(node.id, node.cpus, min(node.memory_kib, 1)) for node in facts.nodes)
+    return hashlib.sha256(to_json(msgspec.structs.replace(facts, nodes=nodes))).hexdigest()[:16]
 
 
 def _rounded(kib: int) -> int:
