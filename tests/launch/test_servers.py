@@ -260,9 +260,14 @@ def test_members_are_the_session_and_what_left_it_with_the_mark() -> None:
             process.wait()
 
 
-def test_a_guard_that_is_sent_home_kills_nobody() -> None:
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_guard_that_is_sent_home_kills_nobody(stopped: bool) -> None:
     guard = Guard(f"test.{os.getpid()}.")
     guard.start()
+    if stopped:
+        os.kill(guard.pid, signal.SIGSTOP)
+        for pid in range(100_000, 130_000):  # more than its pipe holds
+            guard.remove(pid)
     innocent = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
         guard.add(innocent.pid)

@@ -2,17 +2,17 @@
 
 The parent death signal (prctl(2)) reaches only the process that we started, not what that has started; and whoever
 execs a set-user-ID program or one with capabilities loses it. The guard reads a pipe that only we write to: at its
-end without a farewell, it kills every session it was told of, and what carries the launch's mark.
+end, it kills every session it was told of, and what carries the launch's mark.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 
 from numawise.launch.servers.members import kill_members
 
-_FAREWELL = b"done\n"
 _FEW = 1024
 _MOST_STARTS = 10
 
@@ -31,7 +31,10 @@ class Guard:
         self.pid = 0
 
     def start(self) -> bool:
-        """Fork the guard, the first or one that takes the place of a dead one; False: too many have died."""
+        """Fork the guard, the first or one that takes the place of a dead one; False: too many have died.
+
+        Raises OSError where the first cannot be forked.
+        """
         if self._writer >= 0:
             os.close(self._writer)
             self._writer = -1
@@ -39,13 +42,22 @@ class Guard:
         if self._starts > _MOST_STARTS:
             return False
         reader, self._writer = os.pipe2(os.O_CLOEXEC)
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            for end in (reader, self._writer):
+                os.close(end)
+            self._writer = -1
+            if self._starts == 1:
+                raise
+            return False
         if self.pid == 0:
             try:
                 _keep_guard(reader, self._mark)
             finally:
                 os._exit(0)
         os.close(reader)
+        os.set_blocking(self._writer, False)
         for pid in self._pids:
             self._write(b"+%d\n" % pid)
         return True
@@ -61,21 +73,24 @@ class Guard:
         self._write(b"-%d\n" % pid)
 
     def release(self) -> None:
-        """Nothing is left to guard: send it home and reap it."""
+        """Nothing is left to guard: end it, even if somebody has stopped it, and reap it."""
         if not self.pid:
             return
-        self._write(_FAREWELL)
-        os.close(self._writer)
+        os.kill(self.pid, signal.SIGKILL)  # not reaped yet: its id is nobody else's
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
+        os.close(self._writer)
+        self._writer, self.pid = -1, 0
 
     def _write(self, line: bytes) -> None:
         if self._writer < 0:
             return
-        with suppress(
-            BrokenPipeError
-        ):  # it was killed; who reaps it starts another, which is told everything
+        try:
             os.write(self._writer, line)
+        except BrokenPipeError:
+            return  # it was killed; who reaps it starts another, which is told everything
+        except BlockingIOError:  # somebody has stopped it, and it has read nothing for long
+            os.kill(self.pid, signal.SIGKILL)
 
 
 def _keep_guard(reader: int, mark: str) -> None:
@@ -94,8 +109,6 @@ def _keep_guard(reader: int, mark: str) -> None:
     while data := os.read(reader, 1 << 12):
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            if line == b"done":
-                return
             (sessions.add if line[:1] == b"+" else sessions.discard)(int(line[1:]))
     kill_members(sessions, lambda text: text.startswith(mark), below=None)
 

@@ -97,7 +97,7 @@ class Processes:
                 yield instance, code
             elif pid == self._guard.pid and not self._guard.start():
                 self._note(
-                    "the guard dies again and again: kill -9 of numawise may leave servers' children behind"
+                    "the guard is dead for good: kill -9 of numawise may now leave servers' children behind"
                 )
 
     def clean_up(self) -> None:
