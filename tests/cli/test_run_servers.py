@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -44,13 +45,24 @@ def free_port(count: int = 2) -> int:
 
 
 def living(text: str) -> set[int]:
-    """Processes whose command line or environment holds `text`, zombies included for what is left of them."""
+    """Processes whose command line or environment holds `text` (a zombie has neither)."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
                 seen = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
                 if text.encode() in seen:
+                    found.add(int(entry.name))
+    return found
+
+
+def of_sessions(sessions: set[int]) -> set[int]:
+    """Processes in one of these sessions, zombies included."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) in sessions:
                     found.add(int(entry.name))
     return found
 
@@ -114,7 +126,8 @@ class Launch:
 
     def is_gone(self) -> bool:
         """Not a process is left, no zombie and no orphan."""
-        return not living(self.marker)
+        started = {pid for pids in self.pids().values() for pid in pids}
+        return not living(self.marker) and not of_sessions(started)
 
 
 @pytest.fixture
@@ -399,6 +412,46 @@ def test_five_hundred_restarts_leave_no_zombie_no_descriptor_and_no_memory(
     assert list(children(pid).values()).count("Z") <= 1  # one may just have ended
     assert one.end() in (0, 3)  # the last may be on its way out by itself
     assert json.loads(one.errors.splitlines()[-1])["processes"][0]["restarts"] >= 559
+    assert one.is_gone()
+
+
+@needs_two_cpus
+def test_random_signals_to_everybody_below_leave_nothing_behind(launch: Callable[..., Launch]) -> None:
+    """Servers, what they started, and the guard: killed, ended, stopped and crashed as it comes."""
+    one = launch(
+        *(
+            "--restart",
+            "always",
+            "--restart-delay",
+            "0.05:0.1",
+            "--max-restarts",
+            "unlimited",
+            "--health",
+            "http:/",
+        ),
+        *(
+            "--health-interval",
+            "0.2",
+            "--health-timeout",
+            "0.5",
+            "--health-failures",
+            "2",
+            "--stop-timeout",
+            "1",
+        ),
+        habits="brood",
+    )
+    one.wait_for("all: ready")
+    dice, until = random.Random(7), time.monotonic() + 6
+    while time.monotonic() < until:
+        below = sorted(living(one.marker) - {one.process.pid})
+        signum = dice.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP, signal.SIGSEGV))
+        with contextlib.suppress(ProcessLookupError, IndexError):
+            os.kill(dice.choice(below), signum)
+        time.sleep(dice.uniform(0, 0.2))
+    assert one.process.poll() is None
+    one.end()
+    assert one.errors.count(": started") > 4
     assert one.is_gone()
 
 
