@@ -9,5 +9,6 @@
 - `ranks`: which rank of a launcher's (torchrun, srun, mpirun ...) this process is, and where it belongs
 - `launchers`: one file a launcher: the variables it sets
 - `rank_places`, `rank_gpus`, `rank_words`: a rank's cores and memory, its GPU, and what is to be said
+- `inside`: the same for the program that calls it, threads and pages that exist already included
 - `rank_binding`: what the launcher has bound already
 """

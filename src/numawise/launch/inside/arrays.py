@@ -218,10 +218,13 @@ def _verify(address: int, length: int, policy: MemoryPolicy, step: str) -> str:
     except OSError as error:
         unseen = f"where its pages are is not known (move_pages answered {errno.errorcode.get(error.errno or 0, '?')})"
         return f"{step}; {unseen}" if step else f"array on {described(policy)}: {unseen}"
-    share = sum(node in policy.nodes for node in nodes) / len(nodes)
+    seen = [node for node in nodes if node >= 0]  # others have been marked by NUMA balancing, see `pages`
+    if not seen:
+        return step or f"array on {described(policy)}: where its pages are is not known (none was found)"
+    share = sum(node in policy.nodes for node in seen) / len(seen)
     if share < _ENOUGH and policy.mode in ("bind", "interleave", "weighted-interleave") and "NOT" not in step:
         raise NumawiseError(
-            f"asked for {described(policy)}, but only {share:.1%} of {len(nodes)} pages are there"
+            f"asked for {described(policy)}, but only {share:.1%} of {len(seen)} pages are there"
         )
     if share < _ENOUGH:
         return f"{step or f'memory policy {described(policy)}'}: {share:.1%} of its pages are there"

@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 from numawise.launch.apply import ALLOW_IN_DOCKER
 from numawise.launch.inside.values import Pages
-from numawise.linux import procfs, syscalls
+from numawise.linux import advice, procfs, syscalls
 from numawise.linux.pagemap import PAGE, Pagemap
 from numawise.machine.topology import Topology
 from numawise.placement.values import Placement
@@ -23,6 +25,8 @@ _AT_ONCE = 8192
 _TRIES = 4
 _PIECE = 21
 """Memory is spread over several nodes in pieces of 2**21 bytes, so that no huge page is pulled two ways."""
+_FINAL = (-errno.EACCES, -errno.ENOMEM)
+_UNSEEN = (-errno.ENOENT, -errno.EFAULT)
 _REFUSALS = (errno.EPERM, errno.ENOSYS)
 _SHARED_MEMORY = ("/memfd:", "/dev/shm/", "/SYSV", "/dev/zero", "/anon_hugepage")  # noqa: S108
 _WHY = {
@@ -31,8 +35,26 @@ _WHY = {
     errno.ENOMEM: "no room on the node",
 }
 
-Want = Callable[[int, int], int]
-"""From the address of a page and its node to the node it should be on."""
+
+class Want(NamedTuple):
+    """Where pages should be: on any of the nodes or, `spread`, on all of them in turn."""
+
+    nodes: tuple[int, ...]
+    spread: bool = False
+
+    def target(self, address: int, node: int) -> int:
+        """The node for the page at `address`, which is on `node`.
+
+        >>> Want((0, 2)).target(0, 2), Want((0, 2)).target(3 << 21, 1), Want((0, 2), spread=True).target(0, 2)
+        (2, 2, 0)
+        """
+        if node in self.nodes and not self.spread:
+            return node
+        return self.nodes[(address >> _PIECE) % len(self.nodes)]
+
+    def all_near(self, nodes: Sequence[int]) -> bool:
+        """Whether none of these pages has to be moved, as is plain from their nodes alone."""
+        return not self.spread and set(nodes) <= set(self.nodes)
 
 
 def wanted(placement: Placement, topology: Topology) -> Want | None:
@@ -46,16 +68,7 @@ def wanted(placement: Placement, topology: Topology) -> Want | None:
         return None
     if mode == "local":
         nodes = tuple(n.id for n in topology.nodes if n.cpus & placement.cpus and n.memory_kib)
-    if not nodes:
-        return None
-    spread = mode == "interleave"
-
-    def want(address: int, node: int) -> int:
-        if node in nodes and not spread:
-            return node
-        return nodes[(address >> _PIECE) % len(nodes)]
-
-    return want
+    return Want(nodes, mode == "interleave") if nodes else None
 
 
 def move(want: Want) -> tuple[Pages, tuple[str, ...]]:
@@ -64,16 +77,23 @@ def move(want: Want) -> tuple[Pages, tuple[str, ...]]:
     Left alone: the page cache of mapped files (libraries, weights), and mappings with a memory policy of their own,
     which somebody has put where they are.
     """
-    near, moved, left = 0, 0, Counter[str]()
+    near, moved, unseen, left = 0, 0, 0, Counter[str]()
     try:
         with Pagemap(0) as pagemap:
             pagemap.scans()
             for addresses, of_file in _touched(pagemap):
+                nodes = _nodes_of(addresses)
+                if not of_file and want.all_near(nodes):
+                    near += len(nodes)
+                    continue
                 stray: dict[int, int] = {}
-                for address, node in zip(addresses, syscalls.move_pages(0, addresses), strict=True):
-                    if node < 0 or (of_file and not pagemap.is_anonymous(address)):
-                        continue  # gone meanwhile, or a page of the file
-                    target = want(address, node)
+                for address, node in zip(addresses, nodes, strict=True):
+                    if of_file and not pagemap.is_anonymous(address):
+                        continue  # a page of the file
+                    if node < 0:
+                        unseen += 1
+                        continue
+                    target = want.target(address, node)
                     if target == node:
                         near += 1
                     else:
@@ -86,8 +106,41 @@ def move(want: Want) -> tuple[Pages, tuple[str, ...]]:
         answer = f"{call} answered {errno.errorcode.get(error.errno or 0, '?')}"
         how = "stay where they are" if not moved else f"stay where they are, but for {moved} that were moved"
         hint = f" ({ALLOW_IN_DOCKER})" if error.errno in _REFUSALS else ""
-        return Pages(near, moved, dict(left)), (f"pages that exist already {how}: {answer}{hint}",)
-    return Pages(near, moved, dict(left)), ()
+        return Pages(near, moved, unseen, dict(left)), (f"pages that exist already {how}: {answer}{hint}",)
+    return Pages(near, moved, unseen, dict(left)), ()
+
+
+def _nodes_of(addresses: list[int]) -> list[int]:
+    """The node of each of these present pages, or a negative errno.
+
+    Automatic NUMA balancing marks pages to hear who uses them, and until somebody does, move_pages of Linux 6.1 answers
+    ENOENT, of huge pages EFAULT, as if they were not there (seen on 6.1.0-56 of Debian; commit d74943a2f3cd of Linux
+    6.5 says why): so these are read, and asked for again.
+    """
+    nodes = syscalls.move_pages(0, addresses)
+    for _ in range(_TRIES):
+        absent = [i for i, node in enumerate(nodes) if node in _UNSEEN]
+        if not absent:
+            break
+        for start, length in _runs([addresses[i] for i in absent]):
+            with suppress(OSError):  # gone meanwhile, or an older kernel, which does not do this
+                advice.populate_read(start, length)
+        for i, node in zip(absent, syscalls.move_pages(0, [addresses[i] for i in absent]), strict=True):
+            nodes[i] = node
+    return nodes
+
+
+def _runs(addresses: list[int]) -> Iterator[tuple[int, int]]:
+    """Neighbouring pages together, as (address, bytes).
+
+    >>> list(_runs([0, PAGE, 3 * PAGE])) == [(0, 2 * PAGE), (3 * PAGE, PAGE)]
+    True
+    """
+    first = 0
+    for i in range(1, len(addresses) + 1):
+        if i == len(addresses) or addresses[i] != addresses[i - 1] + PAGE:
+            yield addresses[first], addresses[i - 1] + PAGE - addresses[first]
+            first = i
 
 
 def _move(stray: Mapping[int, int]) -> tuple[int, Counter[str]]:
@@ -97,18 +150,26 @@ def _move(stray: Mapping[int, int]) -> tuple[int, Counter[str]]:
         if not pending:
             break
         addresses = list(pending)
-        told = syscalls.move_pages(0, addresses, list(pending.values()), syscalls.MPOL_MF_MOVE)
-        seen = syscalls.move_pages(0, addresses)
+        try:
+            told = syscalls.move_pages(0, addresses, list(pending.values()), syscalls.MPOL_MF_MOVE)
+        except OSError as error:
+            if error.errno in _REFUSALS:
+                raise
+            told = [-(error.errno or 0)] * len(
+                addresses
+            )  # a full node ends the call for all, after some were moved
+        seen = _nodes_of(addresses)
         again: dict[int, int] = {}
         for address, status, node in zip(addresses, told, seen, strict=True):
             if node == pending[address]:
                 moved += 1
-            elif node >= 0 and attempt < _TRIES - 1 and status != -errno.EACCES:
-                again[address] = pending[
-                    address
-                ]  # busy for a moment, mostly: somebody was just looking at it
+            elif node >= 0 and attempt < _TRIES - 1 and status not in _FINAL:
+                # Busy for a moment, mostly: somebody was just looking at it.
+                again[address] = pending[address]
             elif node >= 0:
                 why[_reason(status)] += 1
+            else:
+                why[f"not to be seen any more ({errno.errorcode.get(-node, '?')})"] += 1
         pending = again
     return moved, why
 

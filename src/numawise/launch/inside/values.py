@@ -14,6 +14,8 @@ class Pages(msgspec.Struct, frozen=True):
     """Were on the right node already."""
     moved: int = 0
     """Were elsewhere, and are on the right node now: looked at after the move."""
+    unseen: int = 0
+    """The shared page of zeros, or freed meanwhile: on no node that matters."""
     left: dict[str, int] = {}
     """Reason -> how many are still elsewhere."""
 
