@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
 from trees import Tree, machine
 
-from numawise.machine import read
+from numawise.linux.cpuset import CPUSet
+from numawise.machine import read, save
+from numawise.machine.codec import from_json
+from numawise.machine.topology import Allowed
+from numawise.report.machine_text import describe
 
 
 def allowed(tree: Tree, path: Path) -> tuple[str, tuple[int, ...]]:
@@ -135,3 +140,35 @@ def test_live_affinity() -> None:
         assert set(topology.cpus) >= everywhere
     finally:
         os.sched_setaffinity(0, everywhere)
+
+
+QUOTA_AND_LIMIT = {
+    "proc/mounts": MOUNT_V2,
+    "proc/self/cgroup": "0::/jobs/7\n",
+    "sys/fs/cgroup/jobs/cpu.max": "250000 100000\n",
+    "sys/fs/cgroup/jobs/7/cpu.max": "max 100000\n",
+    "sys/fs/cgroup/jobs/7/memory.max": f"{1 << 30}\n",
+    "sys/fs/cgroup/jobs/7/memory.current": f"{1 << 28}\n",
+}
+
+
+def test_quota_and_memory_limit_are_read_shown_and_kept(tmp_path: Path) -> None:
+    tree = base()
+    tree.files |= QUOTA_AND_LIMIT
+    folder = tree.folder(tmp_path / "tree")
+    topology = read(folder)
+    found = topology.allowed
+    assert (found.cpu_quota, found.memory_limit_kib, found.memory_room_kib) == (2.5, 1 << 20, 3 << 18)
+    said = describe(topology)
+    assert "CPU quota of its control group: 2.5 CPUs' worth of time" in said
+    assert "memory limit of its control group: 1 GiB, 768 MiB of it left" in said
+    # The group's name stays out of the saved machine, its limits do not.
+    assert save(tmp_path / "saved.tar.gz", folder) == read(tmp_path / "saved.tar.gz") == topology
+    with tarfile.open(tmp_path / "saved.tar.gz") as tar:
+        assert not [name for name in tar.getnames() if "cgroup" in name]
+
+
+def test_machines_saved_before_limits_were_known_have_none(tmp_path: Path) -> None:
+    assert from_json(b'{"cpus":"0-1","nodes":[0]}', Allowed, source="x") == Allowed(CPUSet([0, 1]), (0,))
+    bare = read(base().folder(tmp_path)).allowed
+    assert (bare.cpu_quota, bare.memory_limit_kib, bare.memory_room_kib) == (None, None, None)

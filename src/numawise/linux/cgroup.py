@@ -1,4 +1,4 @@
-"""Where a process's cpuset is written down: cgroup v1, cgroup v2, or the older cpuset file system.
+"""Where a process's limits are written down: cgroup v1, cgroup v2, or the older cpuset file system.
 
 Parsers of `/proc/self/cgroup`, `/proc/self/cpuset` and `/proc/mounts` (cgroups(7), cpuset(7)). The files they
 point to are read by whoever holds the root of the file system.
@@ -66,12 +66,43 @@ def candidate_files(mounts: str, cgroup: str | None, cpuset: str | None, what: s
         own = paths.get(key) or cpuset
         if own is None:
             continue
-        parts = [part for part in own.split("/") if part not in ("", ".", "..")]
         yield [
-            "/".join((point.rstrip("/"), *parts[:depth], name.format(what)))
-            for depth in range(len(parts), -1, -1)
-            for name in _CPUSET_FILES[kind]
+            f"{folder}/{name.format(what)}" for folder in _upwards(point, own) for name in _CPUSET_FILES[kind]
         ]
+
+
+def groups(mounts: str, cgroup: str, controller: str) -> list[tuple[str, list[str]]]:
+    """For each mounted hierarchy that may hold `controller`: its file system type, and the folders of the process's
+    own group and of every one above it, the own first. A limit at any of these levels holds.
+
+    Inside a container the upper part of the path is often hidden: the container's own group is mounted as the top.
+    Such folders are then not there, and the top is.
+
+    >>> groups("cgroup /cg/cpu cgroup rw,cpu,cpuacct 0 0", "3:cpu,cpuacct:/a/b", "cpu")
+    [('cgroup', ['/cg/cpu/a/b', '/cg/cpu/a', '/cg/cpu'])]
+    """
+    paths: dict[str, str] = {}
+    for line in cgroup.splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        paths.update(dict.fromkeys(controllers.split(","), path))
+    found = []
+    for line in mounts.splitlines():
+        words = line.split()
+        if len(words) < 4:
+            continue
+        point, kind, options = _unescape(words[1]), words[2], words[3].split(",")
+        if kind == "cgroup2":
+            found.append((kind, _upwards(point, paths.get("", "/"))))
+        elif kind == "cgroup" and controller in options:
+            found.append((kind, _upwards(point, paths.get(controller, "/"))))
+    return found
+
+
+def _upwards(point: str, path: str) -> list[str]:
+    """The folder of a group under its mount point, then those above it up to the mount point itself."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return ["/".join((point.rstrip("/"), *parts[:depth])) for depth in range(len(parts), -1, -1)]
 
 
 def _unescape(word: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 from numawise.linux.cgroup import candidate_files
+from numawise.linux.cpu_quota import cpu_quota
 from numawise.linux.cpuset import CPUSet, format_list
+from numawise.linux.memory_limit import memory_limit
 from numawise.linux.sysfs import field, parse_list, parse_map
 from numawise.machine.root import Root
 from numawise.machine.topology import Allowed
@@ -30,7 +32,15 @@ def read_allowed(
     if not allowed_nodes:
         notes.append(f"the allowed nodes ({format_list(mems or ())}) do not exist: taken as unrestricted")
         allowed_nodes = nodes
-    return Allowed(cpus=CPUSet(allowed_cpus), nodes=allowed_nodes), tuple(notes)
+    limit = memory_limit(lambda path: root.read(path.lstrip("/")))
+    allowed = Allowed(
+        cpus=CPUSet(allowed_cpus),
+        nodes=allowed_nodes,
+        cpu_quota=cpu_quota(lambda path: root.read(path.lstrip("/"))),
+        memory_limit_kib=limit.limit_kib if limit else None,
+        memory_room_kib=limit.room_kib if limit else None,
+    )
+    return allowed, tuple(notes)
 
 
 def asked(root: Root) -> tuple[frozenset[int] | None, frozenset[int] | None]:

@@ -20,6 +20,8 @@ from numawise.machine.topology import Topology
 FACTS = "numawise.json"
 """In a saved machine: what no file of /sys or /proc says."""
 FACTS_VERSION = 1
+LIMITS = ("cpu_quota", "memory_limit_kib", "memory_room_kib")
+"""Fields of `Allowed` that only control groups say."""
 
 
 class Facts(msgspec.Struct):
@@ -28,6 +30,10 @@ class Facts(msgspec.Struct):
     version: int
     architecture: str = ""
     page_size_kib: int = 4
+    cpu_quota: float | None = None
+    memory_limit_kib: int | None = None
+    memory_room_kib: int | None = None
+    """These three as in `Allowed`: the control groups that say so are not in a saved machine."""
 
 
 def read(root: str | os.PathLike[str] = "/", *, devices: bool = True) -> Topology:
@@ -54,6 +60,8 @@ def read_tree(root: Root, *, devices: bool = True) -> Topology:
     memory = read_nodes(root, cpus.online)
     nodes = tuple(node.id for node in memory.nodes)
     allowed, allowed_notes = read_allowed(root, cpus.online, nodes, one_for_all=memory.one_for_all)
+    kept = {name: getattr(facts, name) for name in LIMITS if getattr(facts, name) is not None}
+    allowed = msgspec.structs.replace(allowed, **kept)
     found, device_notes = (
         read_devices(root, memory.nodes, one_for_all=memory.one_for_all) if devices else ((), ())
     )

@@ -16,7 +16,7 @@ from numawise.linux.cpuset import format_list
 from numawise.linux.files import write_file
 from numawise.linux.sysfs import embeds_mac_address
 from numawise.machine.allowed import asked
-from numawise.machine.reader import FACTS, FACTS_VERSION, Facts, read_tree
+from numawise.machine.reader import FACTS, FACTS_VERSION, LIMITS, Facts, read_tree
 from numawise.machine.root import READ_LIMIT, Root, open_root
 from numawise.machine.topology import Topology
 
@@ -96,7 +96,8 @@ def _archive(recorder: _Recorder, topology: Topology) -> bytes:
 
     from numawise.machine.codec import to_json
 
-    facts = Facts(FACTS_VERSION, topology.architecture, topology.page_size_kib)
+    limits = {name: getattr(topology.allowed, name) for name in LIMITS}
+    facts = Facts(FACTS_VERSION, topology.architecture, topology.page_size_kib, **limits)
     files = {path: text + "\n" for path, text in recorder.files.items()}
     files[FACTS] = to_json(facts).decode() + "\n"
     allowed = zip(("Cpus_allowed_list", "Mems_allowed_list"), asked(recorder), strict=True)

@@ -108,6 +108,12 @@ class Allowed(msgspec.Struct, frozen=True):
 
     cpus: CPUSet
     nodes: tuple[int, ...]
+    cpu_quota: float | None = None
+    """CPUs' worth of time that control groups grant, however many CPUs may be used; None: no quota is known."""
+    memory_limit_kib: int | None = None
+    """The memory limit of the control group that leaves the least room; None: no limit is known."""
+    memory_room_kib: int | None = None
+    """What was left until that limit, with the page cache that the kernel gives up for it."""
 
 
 class Topology(msgspec.Struct, frozen=True):

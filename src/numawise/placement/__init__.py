@@ -7,6 +7,7 @@
 - `units`: nodes, sockets, L3 domains, cores, and fair shares of them
 - `gpu`: which GPUs are meant, and the CPUs that go with each
 - `fit`: refuses what does not exist, is not allowed, or does not fit
+- `quota`: a CPU quota against the threads of a plan
 - `fill`: `{node} {gpu} {rank} {threads} ...` in commands and environment
 - `render`: the same plan for numactl, taskset, and others
 """

@@ -10,6 +10,8 @@ from numawise.machine.topology import Topology
 from numawise.placement.request import describe_nodes
 from numawise.placement.values import Placement
 
+_WIDER_CPUS = "; a container gets its CPUs from --cpuset-cpus"
+
 
 def check_cpus(wanted: CPUSet, topology: Topology) -> None:
     """Raise UsageError for CPUs that do not exist or are offline, NotPermittedError for those not allowed."""
@@ -20,7 +22,7 @@ def check_cpus(wanted: CPUSet, topology: Topology) -> None:
     refused = CPUSet(wanted - topology.allowed.cpus)
     if refused:
         raise NotPermittedError(
-            f"CPUs {refused} are not allowed here (cpuset or affinity of the caller); "
+            f"CPUs {refused} are not allowed here (cpuset or affinity of the caller{_WIDER_CPUS}); "
             f"allowed are {topology.allowed.cpus}"
         )
 
@@ -38,15 +40,15 @@ def check_nodes(wanted: Iterable[int], topology: Topology, *, cpus: bool, memory
             )
         if cpus and not node.cpus & topology.allowed.cpus:
             raise NotPermittedError(
-                f"node {node_id}: none of its CPUs ({node.cpus}) is allowed here (cpuset or affinity of the caller); "
-                + _possible(topology)
+                f"node {node_id}: none of its CPUs ({node.cpus}) is allowed here (cpuset or affinity of the "
+                f"caller{_WIDER_CPUS}); " + _possible(topology)
             )
         if memory and not node.memory_kib:
             raise UsageError(f"node {node_id} has no memory; name another for it with --mem")
         if memory and node_id not in topology.allowed.nodes:
             raise NotPermittedError(
-                f"node {node_id}: its memory is not allowed here (cpuset of the caller); "
-                + _possible(topology)
+                f"node {node_id}: its memory is not allowed here (cpuset of the caller; "
+                "a container gets its nodes from --cpuset-mems); " + _possible(topology)
             )
 
 
@@ -76,6 +78,22 @@ def check_size(placements: Sequence[Placement], size_kib: int, topology: Topolog
         raise UsageError(
             f"{len(placements)} x {_gib(size_kib)} do not fit in the {_gib(room)} available on all nodes"
         )
+    _check_limit(len(placements), size_kib, topology)
+
+
+def _check_limit(count: int, size_kib: int, topology: Topology) -> None:
+    """What the nodes could hold, the control group may still refuse, by killing a process (memory.max, OOM)."""
+    limit, room = topology.allowed.memory_limit_kib, topology.allowed.memory_room_kib
+    total = size_kib * count
+    if limit is None or room is None or total <= room:
+        return
+    share = f"{count} x {_gib(size_kib)} = {_gib(total)}" if count > 1 else _gib(size_kib)
+    each = f"up to {_gib(room // count)}{' each' if count > 1 else ''}" if room else "nothing"
+    raise UsageError(
+        f"{share} do not fit under the memory limit of this control group: {_gib(limit)}, of which "
+        f"{_gib(max(0, limit - room))} are used, leaves {_gib(room)}; possible: {each}, or a higher limit "
+        "(docker run --memory; Kubernetes: resources.limits.memory; systemd: MemoryMax=)"
+    )
 
 
 def _possible(topology: Topology) -> str:
@@ -88,7 +106,7 @@ def _possible(topology: Topology) -> str:
 
 
 def _gib(kib: int) -> str:
-    return f"{kib / 1024**2:.1f} GiB" if kib >= 1024**2 // 10 else f"{kib / 1024:.0f} MiB"
+    return f"{kib / 1024**2:.1f} GiB" if kib >= 1024**2 else f"{kib / 1024:.0f} MiB"
 
 
 def first_touch_suffices(placement: Placement, topology: Topology) -> bool:

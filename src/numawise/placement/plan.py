@@ -11,6 +11,7 @@ from numawise.linux.cpuset import CPUSet
 from numawise.machine.topology import Topology
 from numawise.placement.fill import fill
 from numawise.placement.fit import check_cpus, check_nodes, check_size
+from numawise.placement.quota import most_threads, quota_notes
 from numawise.placement.request import Request
 from numawise.placement.units import Unit, cores_of, share_out, split_cores, units_of
 from numawise.placement.values import MemoryPolicy, Placement, Plan
@@ -45,7 +46,9 @@ def plan(topology: Topology, request: Request) -> Plan:
     )
     if request.size_kib is not None:
         check_size(placements, request.size_kib, topology)
-    return Plan(placements, notes=(*_notes(topology, request), *notes))
+    made = Plan(placements, notes=(*_notes(topology, request), *notes))
+    more = quota_notes(topology, request, made)
+    return msgspec.structs.replace(made, notes=(*made.notes, *more)) if more else made
 
 
 def _check_counts(request: Request) -> None:
@@ -162,6 +165,9 @@ def _placement(
         # Processes next to GPUs of one node may have the same CPUs: then each is told its part of the cores.
         sharing = sum(bool(other & cpus) for _, other in shares)
         threads = max(1, len(cores_of(topology, cpus)) // sharing)
+    if request.threads is None:
+        most = most_threads(topology, request, workers, threads or len(cpus))
+        threads = threads if most is None else most
     env = {name: str(threads) for name in THREAD_VARIABLES} if threads is not None else {}
     if unit.gpus:
         from numawise.machine.gpus.vendors import variables

@@ -52,6 +52,7 @@ def _summary(topology: Topology) -> str:
                 f"allowed to this process: CPUs {brief(allowed.cpus)}, nodes {format_list(allowed.nodes)}", 2
             )
         )
+    lines += _limits(topology)
     if topology.offline_cpus:
         lines.append(_wrap(f"offline: CPUs {brief(topology.offline_cpus)}", 2))
     huge = topology.transparent_huge_pages or "not there"
@@ -59,6 +60,19 @@ def _summary(topology: Topology) -> str:
     pages = f"pages: {topology.page_size_kib} KiB, transparent huge pages: {huge}"
     lines.append(f"{pages}; weighted interleave: {weighted}")
     return "\n".join(lines)
+
+
+def _limits(topology: Topology) -> list[str]:
+    """What control groups take away; most processes have no such limit."""
+    allowed, lines = topology.allowed, []
+    if allowed.cpu_quota is not None:
+        lines.append(f"CPU quota of its control group: {allowed.cpu_quota:g} CPUs' worth of time")
+    if allowed.memory_limit_kib is not None:
+        left = (
+            "" if allowed.memory_room_kib is None else f", {memory_text(allowed.memory_room_kib)} of it left"
+        )
+        lines.append(f"memory limit of its control group: {memory_text(allowed.memory_limit_kib)}{left}")
+    return lines
 
 
 def _nodes(topology: Topology) -> str:
