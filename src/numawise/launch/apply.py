@@ -10,10 +10,12 @@ import os
 
 from numawise.errors import NotPermittedError
 from numawise.linux import prctl, syscalls
+from numawise.linux.container import how_to_allow
 from numawise.placement.values import MemoryPolicy, Placement
 
 _REFUSALS = (errno.EPERM, errno.EACCES, errno.ENOSYS)
-ALLOW_IN_DOCKER = "in Docker, --cap-add SYS_NICE allows it"
+ALLOW_IN_DOCKER = how_to_allow("set_mempolicy")
+"""The flag that allows a policy of one's own, in the words of the runtime that this process is in."""
 
 
 def apply(placement: Placement, *, follows_first_touch: bool, strict: bool) -> list[str]:
@@ -41,10 +43,12 @@ def _set_affinity(placement: Placement) -> list[str]:
         os.sched_setaffinity(0, set(placement.cpus))
     except OSError as error:
         if error.errno in _REFUSALS:
-            return [f"CPUs are not bound: sched_setaffinity answered {_answer(error)}"]
+            flag = how_to_allow("sched_setaffinity", error.errno or 0)
+            return [f"CPUs are not bound: sched_setaffinity answered {_answer(error)} ({flag})"]
         raise NotPermittedError(
             f"cannot run on CPUs {placement.cpus}: sched_setaffinity answered {_answer(error)}; "
-            "have they been taken offline, or out of the cpuset? See: numawise topology"
+            "have they been taken offline, or out of the cpuset (a container gets its CPUs from --cpuset-cpus)? "
+            "See: numawise topology"
         ) from None
     return []
 
@@ -58,17 +62,19 @@ def _set_policy(policy: MemoryPolicy, follows_first_touch: bool) -> list[str]:
         syscalls.set_mempolicy(policy.mode, policy.nodes)
     except OSError as error:
         answer = f"set_mempolicy answered {_answer(error)}"
+        flag = how_to_allow("set_mempolicy", error.errno or 0)
         if error.errno not in _REFUSALS:
             raise NotPermittedError(
                 f"memory policy {asked} cannot be set: {answer}; "
-                "is the node allowed here, and does the kernel know the policy?"
+                "is the node allowed here (a container gets its nodes from --cpuset-mems), and does the kernel know "
+                "the policy?"
             ) from None
         if policy.mode == "local" or follows_first_touch:
             return [
-                f"memory policy {asked} refused ({answer}; {ALLOW_IN_DOCKER}): "
+                f"memory policy {asked} refused ({answer}; {flag}): "
                 "CPUs are bound and memory follows by first touch"
             ]
-        return [f"memory policy {asked} refused ({answer}; {ALLOW_IN_DOCKER}): memory is NOT placed"]
+        return [f"memory policy {asked} refused ({answer}; {flag}): memory is NOT placed"]
     return []
 
 

@@ -6,10 +6,13 @@
 - `prctl`, `signals`: process attributes, signals as a descriptor
 - `powercap`, `perf_events`: energy counters of processors, events of the performance monitor
 - `procfs`, `pagemap`: a process's state, threads, mappings and present pages
-- `sysfs`, `nodes`, `cgroup`: text of /sys, the node of each CPU, cpusets of control groups
+- `sysfs`, `nodes`, `cgroup`: text of /sys, the node of each CPU, control groups and their cpusets
 - `node_figures`, `device_nodes`: memory and counters of each node, the node of a device by its name
 - `shared_memory`: System V segments and files that keep a memory policy of their own
-- `smaps`, `memory_limit`: pages of a mapping by size, and what control groups leave of memory
+- `advice`: reading pages in, by address
+- `smaps`: pages of a mapping by size
+- `cpu_quota`, `memory_limit`: what control groups leave of CPU time and of memory
+- `container`: the container runtime we are in, and how it allows a refused call
 - `home`: where numawise keeps what it learned
 - `files`: whole files or none, and their page cache
 - `settings`, `idle`: what of this machine sways measurements, and how long its CPUs had nothing to do

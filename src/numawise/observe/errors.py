@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from numawise.errors import NotPermittedError, NumawiseError
+from numawise.linux.container import how_to_allow
 
 
 class ProcessGone(NumawiseError):  # noqa: N818 - reads as what happened
@@ -40,9 +41,8 @@ def _explained(pid: int, error: OSError) -> NumawiseError:
         )
     if of_call and error.errno in (errno.EPERM, errno.EACCES):
         return NotPermittedError(
-            f"looking at the pages of {who}: move_pages was refused ({name}). In a container this is the "
-            "seccomp profile: start it with --cap-add SYS_NICE, or with --security-opt seccomp=PROFILE that "
-            "allows move_pages; or read numa_maps instead (exact=True)"
+            f"looking at the pages of {who}: move_pages was refused ({name}; {how_to_allow('move_pages')}); for a "
+            "process of somebody else, look as its user or as root; or read numa_maps instead (exact=True)"
         )
     if error.errno in (errno.EPERM, errno.EACCES):
         return NotPermittedError(
