@@ -242,7 +242,7 @@ class TestOpenMP:
             nw.bind(cpus={CPUS[1]})
             say(before=before, after=sorted(os.sched_getaffinity(0)))
             """,
-            env={"OMP_PROC_BIND": "close"},
+            env={"OMP_PROC_BIND": "close", "OMP_PLACES": "threads"},
         )
         assert words["before"] == [FIRST]
         assert words["after"] == [CPUS[1]]
@@ -262,7 +262,7 @@ class TestOpenMP:
             {self.work}
             say(notes=bound.notes, outside=bound.threads.outside, seen=affinities())
             """,
-            env=setting,
+            env={**setting, "OMP_NUM_THREADS": "2"},  # a third is then one that it has to start
         )
         (name,) = setting
         assert words["outside"] == 0  # when it was looked at
@@ -319,7 +319,7 @@ class TestRank:
     def test_a_first_thread_bound_by_openmp_is_not_taken_for_the_launchers_doing(self):
         words = said(
             "import torch\nbound = nw.bind_rank()\nsay(seen=sorted(os.sched_getaffinity(0)), notes=bound.notes)",
-            env={**ranks(1), "OMP_PROC_BIND": "close"},
+            env={**ranks(1), "OMP_PROC_BIND": "close", "OMP_PLACES": "threads"},
         )
         assert FIRST not in words["seen"]
         assert not any("has bound this rank" in note for note in words["notes"])
