@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,8 @@ def command(
     suite: Suite = "full" if full else "quick"
     values = take_values(given, _ENV)
     options = take_study_options(given)
+    if scale is not None and math.isnan(scale):
+        raise UsageError("--scale takes a number above 0, at most 4, not nan")
     counts = (
         None if threads is None else tuple(whole_number("threads", t.strip()) for t in threads.split(","))
     )
@@ -120,6 +123,8 @@ def command(
         options = msgspec.structs.replace(options, metric="json:seconds")
     trials, seconds = _budget(budget, None if own else _SECONDS[suite])
     if log_path is not None:
+        if log_path.is_dir() or not log_path.resolve().parent.is_dir():
+            raise UsageError(f"cannot write {log_path}: name a file in a folder that exists")
         _open(
             log_path, "a"
         ).close()  # what cannot be written is better known before than after the first trial
@@ -182,9 +187,9 @@ def _has_torch() -> bool:
 def _inherited() -> dict[str, str]:
     """The memory policy that the default keeps, for the report and the rules."""
     from numawise.experiment.bench.rules.control import INHERITED
-    from numawise.linux import syscalls
+    from numawise.linux.own_policy import own_policy
 
-    mode, nodes = syscalls.get_mempolicy()
+    mode, nodes = own_policy()
     return {INHERITED: f"{mode}:{','.join(map(str, nodes))}" if nodes else mode}
 
 

@@ -190,7 +190,7 @@ def _candidates(
     extra: tuple[str, ...],
     command_line: tuple[str, ...],
 ) -> tuple[tuple[Candidate, ...], Topology]:
-    from numawise.linux import syscalls
+    from numawise.linux.own_policy import own_policy
     from numawise.machine import read
     from numawise.placement.values import MemoryPolicy
 
@@ -206,7 +206,7 @@ def _candidates(
         memory_per_worker_kib=parse_size(memory) if memory is not None else None,
         env=request.env,
     )
-    mode, nodes = syscalls.get_mempolicy()
+    mode, nodes = own_policy()
     inherited = MemoryPolicy(cast("Any", mode), nodes)
     allowed = _narrowed(topology, request.nodes, request.cpus)
     found = enumerate_candidates(topology, command_line, space, inherited=inherited, within=allowed)
@@ -225,7 +225,7 @@ def _narrowed(topology: Topology, nodes: tuple[int, ...] | None, cpus: CPUSet | 
         allowed_cpus = CPUSet(allowed_cpus & cpus)
     if not allowed_cpus:
         raise UsageError("--node and --cpus leave no CPU to try anything on")
-    return Allowed(allowed_cpus, allowed_nodes)
+    return msgspec.structs.replace(topology.allowed, cpus=allowed_cpus, nodes=allowed_nodes)
 
 
 def _keep_profile(study: Study, outcome: Outcome, save: str | None) -> Outcome:

@@ -12,6 +12,7 @@
 - `advice`: reading pages in, by address
 - `smaps`: pages of a mapping by size
 - `cpu_quota`, `memory_limit`: what control groups leave of CPU time and of memory
+- `own_policy`: the memory policy this process has
 - `container`: the container runtime we are in, and how it allows a refused call
 - `home`: where numawise keeps what it learned
 - `files`: whole files or none, and their page cache
