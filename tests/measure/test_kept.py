@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,22 @@ class TestMerge:
     def test_the_first_one_stays_as_it_is(self):
         one = measured(taken={"latency": 1.0})
         assert merge(None, one) == (one, ())
+
+
+@pytest.mark.parametrize("median", [-5.0, 0.0])
+def test_figures_that_nobody_measured_are_refused(tmp_path: Path, median: float):
+    keep(measured(latency=(reading(median),)), tmp_path)
+    with pytest.raises(SnapshotError, match="never measured; remove it"):
+        load(KEY, tmp_path)
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(path_of(KEY, tmp_path))
+    with pytest.raises(NumawiseError, match="not a regular file"):
+        load(KEY, tmp_path)
+
+
+def test_a_device_in_its_place_is_not_read_without_end(tmp_path: Path):
+    path_of(KEY, tmp_path).symlink_to("/dev/zero")
+    with pytest.raises(NumawiseError, match="not a regular file"):
+        load(KEY, tmp_path)

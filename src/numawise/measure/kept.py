@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import os
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from numawise.errors import SnapshotError
+from numawise.errors import NumawiseError, SnapshotError
 from numawise.linux.files import write_file
 from numawise.linux.home import ensure_folder, file_error, home
 from numawise.machine.codec import from_json, to_json
@@ -39,11 +42,11 @@ def load(key: str, folder: Path | None = None) -> Measurements | None:
     """What is kept of the machine with this topology key; None when nothing is.
 
     Raises SnapshotError naming file and field when it cannot be read as measurements, or is from a newer numawise;
-    NumawiseError when the file cannot be opened.
+    NumawiseError when the file cannot be opened, or is none (a pipe would be waited for, a device never end).
     """
     path = path_of(key, folder)
     try:
-        raw = path.read_bytes()
+        raw = _bytes_of(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -54,6 +57,7 @@ def load(key: str, folder: Path | None = None) -> Measurements | None:
         raise SnapshotError(
             f"{path}: holds the measurements of another machine ({found.topology_key!r}); remove it, measure again"
         )
+    _check_figures(path, found)
     return found
 
 
@@ -91,6 +95,26 @@ def merge(old: Measurements | None, new: Measurements) -> Merged:
         changes[name] = kept | {part: value for part, value in now.items() if part not in held_back}
     changes["incomplete"] = told(changes["gaps"])
     return Merged(msgspec.structs.replace(new, **changes), held_back)
+
+
+def _bytes_of(path: Path) -> bytes:
+    # Without O_NONBLOCK, opening a pipe that nobody writes to waits forever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NumawiseError(f"could not read {path}: not a regular file; remove it, measure again")
+        return file.read()
+
+
+def _check_figures(path: Path, found: Measurements) -> None:
+    """Refuse figures that no measurement gives: everything that is predicted is divided by them."""
+    for part in ("latency", "bandwidth", "scaling", "pages"):
+        for reading in getattr(found, part):
+            figure = reading.figure
+            if figure is not None and not 0 < figure.median < math.inf:
+                raise SnapshotError(
+                    f"{path}: a median of {figure.median:g} in `{part}` was never measured; remove it, measure again"
+                )
 
 
 def told(gaps: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
