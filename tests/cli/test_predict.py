@@ -169,3 +169,35 @@ def test_measured_figures_are_used_and_nothing_asks_for_them(tmp_path: Path):
     form = json.loads(done.stdout)
     assert form["machine"]["origin"] == "measured"
     assert not any("makes its profile" in note for note in form["notes"])
+
+
+@pytest.mark.parametrize("amount", ["1GG", "1Gk", "GG", "0.5", "1e-300"])
+def test_amounts_that_mean_nothing_are_refused(tmp_path: Path, amount: str):
+    done = predict("--machine", "2x-skylake", "--bytes", amount, home=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "") and f"not {amount!r}" in done.stderr
+
+
+def test_ratios_do_not_depend_on_the_size_of_the_work(tmp_path: Path):
+    small, large = (
+        predicted("--machine", "2x-skylake", "--bytes", amount, home=tmp_path)["bind:0"]["ratio"]
+        for amount in ("1", "100G")
+    )
+    assert small == pytest.approx(large) and small != 1
+
+
+def test_what_no_machine_or_node_holds_gets_no_prediction(tmp_path: Path):
+    done = predict("--machine", "2x-skylake", "--bytes", "1G", "--footprint", "1000T", home=tmp_path)
+    assert done.returncode == 2 and "GiB free in all" in done.stderr
+    words = ("--machine", "2x-skylake", "--bytes", "1G")
+    fits = predicted(*words, home=tmp_path)
+    node = read_topology_of("2x-skylake")
+    past = f"{node + 2**20 >> 20}G"
+    left = predicted(*words, "--footprint", past, home=tmp_path)
+    assert "bind:0" in fits and "bind:0" not in left and "interleave" in left
+
+
+def read_topology_of(name: str) -> int:
+    """KiB of a node of a published machine."""
+    from numawise.machine import published
+
+    return published.get(name).topology().nodes[0].memory_kib

@@ -75,9 +75,12 @@ def command(
     candidates = _candidates(known.topology, command_line, extra)
     work = _profiled(candidates[0], command_line, known) if program else _described(known, described)
     work = _more(work, known, described)
+    candidates, too_small = _that_hold(candidates, work, known)
     found = expectations(work, known, candidates[0].plan, [candidate.plan for candidate in candidates[1:]])
     listed = sorted(zip(candidates[1:], found, strict=True), key=lambda pair: pair[1].ratio)
     notes = _notes(known, work, machine, program=program, described=bool({"moved", "flops"} & set(described)))
+    if too_small:
+        notes.append(f"left out, the nodes they bind to do not hold it: {', '.join(too_small)}")
     if as_json:
         _as_json(known, work, listed, notes)
     else:
@@ -150,6 +153,8 @@ def _more(work: Work, machine: Machine, given: dict[str, Any]) -> Work:
     from numawise.experiment.predict.work import with_copies
     from numawise.placement.request import parse_size
 
+    if not given.get("copies", 0.0) >= 0:
+        raise UsageError(f"--copies takes a share from 0 to 0.95, not {given['copies']}")
     if "copies" in given and "gpu" not in given:
         raise UsageError("--copies goes with --gpu: copies to and from where?")
     changes: dict[str, Any] = {name: given[name] for name in ("threads", "first_touch") if name in given}
@@ -159,6 +164,30 @@ def _more(work: Work, machine: Machine, given: dict[str, Any]) -> Work:
     if "gpu" in given:
         work = with_copies(work, machine, given.get("copies", 0.2), _gpu_node(given["gpu"], machine.topology))
     return work
+
+
+def _that_hold(
+    candidates: tuple[Candidate, ...], work: Work, machine: Machine
+) -> tuple[tuple[Candidate, ...], list[str]]:
+    """Those whose memory is enough for what each process needs, and the names of the others.
+
+    Bound past the capacity of its nodes a process is killed, so there is no time to predict.
+    """
+    needed = work.footprint_kib
+    room = {node: machine.topology.node(node).available_kib for node in machine.memory_nodes}
+    if needed > sum(room.values()):
+        raise UsageError(
+            f"each process needs {needed / 2**20:,.1f} GiB, and this machine has {sum(room.values()) / 2**20:,.1f} GiB "
+            "free in all: nothing to predict"
+        )
+    kept, names = [], []
+    for each in candidates:
+        bound = [p.memory.nodes for p in each.plan.placements if p.memory.mode == "bind"]
+        if any(bound.count(nodes) * needed > sum(room.get(n, 0) for n in nodes) for nodes in set(bound)):
+            names.append(each.name)
+        else:
+            kept.append(each)
+    return tuple(kept), names
 
 
 def _gpu_node(text: str, topology: Topology) -> int:
@@ -178,11 +207,12 @@ def _amount(name: str, text: str | None) -> float:
         return 0.0
     factors = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
     try:
-        amount = float(text.rstrip("kKMGTP")) * factors.get(text[-1:].upper(), 1.0)
+        unit = text[-1:].upper() if text[-1:].upper() in factors else ""
+        amount = float(text[:-1] if unit else text) * factors.get(unit, 1.0)
     except ValueError:
         amount = -1.0
-    if not 0 < amount < 1e24:
-        raise UsageError(f"--{name} takes a number above 0 such as 120G or 5e12, not {text!r}")
+    if not 1 <= amount < 1e24:
+        raise UsageError(f"--{name} takes a number from 1 on such as 120G or 5e12, not {text!r}")
     return amount / 1e9
 
 

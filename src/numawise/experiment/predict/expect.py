@@ -182,7 +182,7 @@ def _reason(ours: Times, theirs: Times) -> str:
     else:
         limit = words[max(parts, key=lambda name: getattr(ours, name))]
     change = max(parts, key=lambda name: abs(_weight(ours, name) - _weight(theirs, name)))
-    ratio = getattr(ours, change) / max(getattr(theirs, change), 1e-12)
+    ratio = getattr(ours, change) / max(getattr(theirs, change), 1e-60)
     if abs(_weight(ours, change) - _weight(theirs, change)) < 0.01 * theirs.total:
         return f"limited by {limit}, as the default"
     what = "that" if words[change] == limit else "moving bytes" if change == "bandwidth" else words[change]

@@ -11,6 +11,9 @@ from numawise.experiment.predict.places import Place
 from numawise.experiment.predict.work import Work
 
 _NEVER = 1e-12
+"""Cores: as good as none."""
+_SHORTEST_S = 1e-60
+"""Far below the time of a single byte: only ratios count, so a floor that times reach would make all of them equal."""
 
 
 class Beliefs(msgspec.Struct, frozen=True):
@@ -43,7 +46,7 @@ class Times(msgspec.Struct, frozen=True):
     @property
     def total(self) -> float:
         """Seconds in all."""
-        return max(max(self.bandwidth, self.compute) + self.latency + self.device + self.fixed, _NEVER)
+        return max(max(self.bandwidth, self.compute) + self.latency + self.device + self.fixed, _SHORTEST_S)
 
 
 def times(work: Work, machine: Machine, processes: Sequence[Place], beliefs: Beliefs) -> Times:
