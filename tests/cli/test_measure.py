@@ -171,3 +171,14 @@ def test_wrong_use_is_one_line_and_code_2_before_anything_runs(words: list[str],
     assert len(done.stderr.splitlines()) == 1
     assert not own_home.exists()
     assert time.monotonic() - began < 10
+
+
+def test_a_full_disk_or_output_costs_no_figures(own_home: Path):
+    done = measure("latency", *FAST, "--csv", "/dev/full")
+    assert done.returncode == 4 and "ENOSPC" in done.stderr
+    assert load(KEY) is not None
+
+
+def test_a_buffer_larger_than_the_machine_is_refused_before_anything_is_taken():
+    done = measure("latency", "--buffer", "999999T", timeout=20)
+    assert done.returncode == 2 and "in all" in done.stderr and len(done.stderr.splitlines()) == 1

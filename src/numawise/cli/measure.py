@@ -65,19 +65,24 @@ def command(
     for path in filter(None, (csv_path, html_path)):
         _check_folder(path)
     topology = read()
+    buffer_kib = None if buffer is None else parse_size(buffer)
+    there = sum(node.memory_kib for node in topology.nodes)
+    if buffer_kib is not None and buffer_kib > there:
+        raise UsageError(f"--buffer {buffer}: this machine has {there / 2**20:,.1f} GiB of memory in all")
     run = Run(
         topology,
         what,
         seconds=seconds,
         quick=quick,
-        buffer_kib=None if buffer is None else parse_size(buffer),
+        buffer_kib=buffer_kib,
     )
     code = _go(run, as_json=as_json)
     measured = run.measurements()
     said = claims(measured, topology)
+    # Kept first: neither a full disk nor a reader that has gone may cost what took minutes.
+    _keep(measured)
     _print(measured, topology, said, as_json=as_json)
     _write(measured, topology, said, csv_path, html_path)
-    _keep(measured)
     return code
 
 
