@@ -281,3 +281,20 @@ def _alive(marker: str) -> bool:
         if marker.encode() in line and procfs.is_alive(pid):
             return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--scale", "nan"), "--scale"),
+        (("--timeout", "nan", "--", "true"), "--timeout"),
+        (("--log", ""), "name a file"),
+        (("--log", "/nowhere/x", "--", "true"), "name a file"),
+    ],
+)
+def test_numbers_that_are_none_and_places_that_are_none_are_usage_errors(
+    tmp_path: Path, words: tuple[str, ...], said: str
+):
+    done = numawise(tmp_path, "bench", *words)
+    assert done.returncode == 2 and said in done.stderr and "internal" not in done.stderr
+    assert not (tmp_path / "runs.sqlite").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -110,6 +111,8 @@ def take_study_options(given: dict[str, Any]) -> StudyOptions:
     NotPermittedError for the energy where its counters are not to be read.
     """
     options = StudyOptions(**{name: given.pop(name) for name in StudyOptions.__struct_fields__})
+    if options.timeout is not None and math.isnan(options.timeout):
+        raise UsageError("--timeout takes seconds from 0.01 on, not nan")
     check_metric(Metric(options.metric, options.maximize))
     _check_energy(options.metric)
     return options
