@@ -193,6 +193,8 @@ def test_what_no_machine_or_node_holds_gets_no_prediction(tmp_path: Path):
     node = read_topology_of("2x-skylake")
     past = f"{node + 2**20 >> 20}G"
     left = predicted(*words, "--footprint", past, home=tmp_path)
+    told = predict(*words, "--footprint", past, home=tmp_path).stdout
+    assert "do not hold it: bind:0, bind:1" in told and "more" in told.splitlines()[-1]
     assert "bind:0" in fits and "bind:0" not in left and "interleave" in left
 
 

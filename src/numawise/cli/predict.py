@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numawise.machine.topology import Topology
 
 _SHOWN = 16
+_NAMED = 6
 
 
 @click.command("predict", context_settings={"allow_interspersed_args": False})
@@ -80,7 +81,10 @@ def command(
     listed = sorted(zip(candidates[1:], found, strict=True), key=lambda pair: pair[1].ratio)
     notes = _notes(known, work, machine, program=program, described=bool({"moved", "flops"} & set(described)))
     if too_small:
-        notes.append(f"left out, the nodes they bind to do not hold it: {', '.join(too_small)}")
+        rest = f" and {len(too_small) - _NAMED} more" if len(too_small) > _NAMED else ""
+        notes.append(
+            f"left out, the nodes they bind to do not hold it: {', '.join(too_small[:_NAMED])}{rest}"
+        )
     if as_json:
         _as_json(known, work, listed, notes)
     else:
