@@ -192,7 +192,7 @@ def test_an_arm_that_fails_does_not_end_the_others(tmp_path: Path) -> None:
         (["--env", "A=1"], "are for a command of your own"),
         (["--resume"], "no bench of this command was begun"),
         (["--metric", "(", "--", "true"], "not a regular expression"),
-        (["--log", "/no/such/folder/it.log", "--", "true"], "could not write /no/such/folder/it.log"),
+        (["--log", "/no/such/folder/it.log", "--", "true"], "cannot write /no/such/folder/it.log"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(words: list[str], said: str, tmp_path: Path) -> None:
