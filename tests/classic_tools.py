@@ -75,7 +75,7 @@ def shape(text: str) -> str:
     """A table with every figure made the same, so that only labels, widths and places are left.
 
     >>> shape("MemFree   12.25   7.50")
-    'MemFree       #.#     #.#'
+    'MemFree     #.#    #.#'
     """
     return re.sub(
         r"(?<= )\d+(\.\d+)?(?=\s|$)",

@@ -155,7 +155,7 @@ class Dump:
 
     def command(self, end: str) -> list[str]:
         line = self.text.split("Command Line: ", 1)[1].split(end, 1)[0]
-        pieces = re.findall(r'"((?:\\.|[^"\\])*)"|(\S+)', line, re.DOTALL)
+        pieces = re.findall(r'"((?:\\.|[^"\\])*)"|([^ \t\n]+)', line, re.DOTALL)
         return [plain or unescape(quoted) for quoted, plain in pieces]
 
 
