@@ -10,14 +10,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 IMAGE = "numawise-test:bare"
-START_S = 30.0
+GUARD = str(REPO / "tests/programs/guard.py")
+START_S, LIMIT_S = 30.0, 300.0
 
 
 class Docker:
@@ -63,6 +64,8 @@ def daemon() -> Iterator[Docker]:
     with log.open("w") as out:
         process = subprocess.Popen(
             [
+                # Should these tests be killed, the daemon and all it has started are.
+                *(sys.executable, GUARD, str(LIMIT_S), "--"),
                 *("dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"),
                 *("--pidfile", f"{folder}/pid", "--host", f"unix://{folder}/docker.sock"),
                 *("--iptables=false", "--ip6tables=false", "--bridge=none"),
@@ -70,7 +73,6 @@ def daemon() -> Iterator[Docker]:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
     try:
         made = Docker(folder)
@@ -78,7 +80,7 @@ def daemon() -> Iterator[Docker]:
         _import(made)
         yield made
     finally:
-        _end(process)
+        _end(process, folder)
         _unmount(folder)
         shutil.rmtree(folder, ignore_errors=True)
         for group in _groups() - groups:
@@ -112,13 +114,14 @@ def _import(docker: Docker) -> None:
         pytest.skip(f"docker import: {done.stderr.decode().strip()}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """The daemon ends its containers and its containerd; whoever is left of its session is killed."""
-    process.terminate()
+def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """The daemon ends its containers and its containerd; what is left after that is killed by the guard."""
+    with suppress(OSError, ValueError):  # it has not come so far as to write its id, or has ended
+        os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.terminate()
         process.wait()
 
 
