@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from numawise.errors import NotPermittedError
 from numawise.linux import syscalls
+from numawise.linux.container import how_to_allow
 from numawise.linux.numa_maps import read_numa_maps
 from numawise.linux.smaps import mapping_at
 from numawise.measure.room import NoRoom, look
@@ -138,7 +139,7 @@ class Placed:
             if self.interleaved or cpu is None:
                 raise NotPermittedError(
                     f"memory cannot be put on node {nodes}: {answer}, and no thread can touch it first there; "
-                    "in Docker, --cap-add SYS_NICE allows it"
+                    f"{how_to_allow('mbind', error.errno or 0)}"
                 ) from None
             self.steps = (f"{answer}: placed by the first touch of a thread on CPU {cpu}",)
 
