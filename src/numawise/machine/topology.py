@@ -103,8 +103,8 @@ class Device(msgspec.Struct, frozen=True):
     """The node that is this GPU's own memory (POWER9, Grace), where the driver says so."""
 
 
-class Allowed(msgspec.Struct, frozen=True):
-    """What cpuset, cgroup and affinity let this process use."""
+class Allowed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What cpuset, cgroup and affinity let this process use. In JSON a limit that is not there is left out."""
 
     cpus: CPUSet
     nodes: tuple[int, ...]
