@@ -3,6 +3,7 @@
 - `cpuset`: sets of CPUs and nodes, in the kernel's list and hex forms
 - `syscalls`: memory policies, page placement and migration
 - `listeners`: who listens on a TCP port
+- `become`: exec, as a C program would
 - `prctl`, `signals`: process attributes, signals as a descriptor
 - `powercap`, `perf_events`: energy counters of processors, events of the performance monitor
 - `procfs`, `pagemap`: a process's state, threads, mappings and present pages

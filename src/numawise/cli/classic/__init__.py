@@ -5,5 +5,4 @@
 - `policies`: what the options do to this process before the program takes its place
 - `segments`: what they do to shared memory
 - `show`, `hardware`: this process's state, and the machine's nodes
-- `became`: exec, as a C program would
 """
