@@ -126,9 +126,9 @@ class _Job:
 
             _print(show.lines())
         elif option == "version":
-            from importlib.metadata import version
+            from numawise.version import installed_version
 
-            print(f"numawise {version('numawise')}, numactl's options as of 2.0.19")
+            print(f"numawise {installed_version()}, numactl's options as of 2.0.19")
         else:
             print(USAGE)
         return 0
@@ -189,7 +189,7 @@ class _Job:
 
 
 def _start(command: Sequence[str]) -> int:
-    from numawise.cli.classic.became import become
+    from numawise.linux.become import become
 
     raise refused(f"execution of `{command[0]}'", become(command))
 

@@ -61,7 +61,9 @@ def main(words: Sequence[str]) -> int:
         print(USAGE, file=sys.stderr)
         return 1
     if "help" in chosen.given or "version" in chosen.given:
-        print(USAGE if "help" in chosen.given else f"numastat version: numawise {_version()}")
+        from numawise.version import installed_version
+
+        print(USAGE if "help" in chosen.given else f"numastat version: numawise {installed_version()}")
         return 0
     nodes = node_ids()
     if not nodes:
@@ -181,12 +183,6 @@ def _json_text(tables: Iterable[Table]) -> str:
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
         print(line)
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("numawise")
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from numawise.measure.kept import told
 from numawise.measure.registry import Part, parts
 from numawise.measure.values import LoadedPoint, Measurements, Reading
 from numawise.measure.wanted import Plan, Wanted
+from numawise.version import installed_version
 
 WHAT = ("latency", "bandwidth", "loaded", "device", "all")
 """What can be asked for."""
@@ -97,7 +98,7 @@ class Run:
             topology_key=topology_key(topology),
             machine=machine_facts(topology),
             created=self._created,
-            numawise_version=_version(),
+            numawise_version=installed_version(),
             model_name=topology.model_name,
             settings=self._settings(),
             incomplete=told(gaps),
@@ -197,15 +198,6 @@ def _turns_s(wanted: Wanted) -> float:
     """About what the fewest turns around a ring of so many lines take, and laying it; the rest needs no such time."""
     lines = wanted.buffer_kib * 1024 / 64 / (2 if wanted.injectors else 1)
     return 4 * 150e-9 * lines if wanted.kernel == "chase" else 0.1
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("numawise")
-    except PackageNotFoundError:
-        return ""  # run from a source tree that was never installed
 
 
 def _out_of_time(part: Part, wanted: Wanted, seconds: float) -> tuple[Reading | LoadedPoint, str]:

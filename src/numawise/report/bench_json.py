@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,12 +13,12 @@ import msgspec
 from numawise.experiment.bench.advice import advice
 from numawise.experiment.bench.results import Arm, arms
 from numawise.experiment.bench.scenarios import selection
-from numawise.experiment.records import Outcome, Study, Trial, Verdict
+from numawise.experiment.records import Outcome, Study, Trial
 from numawise.machine.codec import to_json
 from numawise.report.bench_words import incomplete
 from numawise.report.energy import energy_json
+from numawise.report.verdict_json import verdict_json
 
-_EDGE = 1e300  # beyond lies only what stands for infinity
 _TIMES = ("gflops", "gb_per_s", "read_gb_per_s", "share_of_read", "tokens_per_s")
 
 
@@ -32,7 +31,7 @@ def bench_json(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -
         "built_in": design.built_in if design else False,
         "command": list(study.command),
         "best": outcome.best if outcome else None,
-        "verdict": _verdict(outcome.verdict) if outcome else None,
+        "verdict": verdict_json(outcome.verdict) if outcome else None,
         "arms": [_arm(arm, study) for arm in found],
         "advice": [
             {"rule": a.rule, "tone": a.tone, "sentence": a.sentence, "evidence": a.evidence}
@@ -71,7 +70,7 @@ def _arm(arm: Arm, study: Study) -> dict[str, Any]:
         "name": arm.name,
         "axis": arm.axis,
         "against": arm.against,
-        **(_verdict(arm.verdict) if arm.verdict else {"verdict": None, "reason": arm.why}),
+        **(verdict_json(arm.verdict) if arm.verdict else {"verdict": None, "reason": arm.why}),
         "median": arm.value,
         "runs": arm.runs,
         "failures": arm.failures,
@@ -91,18 +90,3 @@ def _arm(arm: Arm, study: Study) -> dict[str, Any]:
         "arguments": list(candidate.arguments),
         "placements": [msgspec.json.decode(to_json(placement)) for placement in candidate.plan.placements],
     }
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "verdict": verdict.kind,
-        "ratio": _number(verdict.ratio),
-        "low": _number(verdict.low),
-        "high": _number(verdict.high),
-        "pairs": verdict.pairs,
-        "reason": verdict.reason,
-    }
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) and abs(value) < _EDGE else None

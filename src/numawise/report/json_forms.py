@@ -9,7 +9,6 @@ Fields may be added, never taken away. A number that is not known or not bounded
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -21,8 +20,7 @@ from numawise.machine.codec import to_json
 from numawise.report.bench_json import bench_json
 from numawise.report.energy import energy_json
 from numawise.report.estimates import measured, residency
-
-_EDGE = 1e300  # beyond lies only what stands for infinity
+from numawise.report.verdict_json import verdict_json
 
 
 def tune_json(study: Study, trials: Sequence[Trial], outcome: Outcome) -> dict[str, Any]:
@@ -73,12 +71,7 @@ def study_json(study: Study, trials: Sequence[Trial], outcome: Outcome | None) -
 
 def _verdict(verdict: Verdict, arms: Sequence[str], trials: Sequence[Trial], study: Study) -> dict[str, Any]:
     return {
-        "verdict": verdict.kind,
-        "ratio": _number(verdict.ratio),
-        "low": _number(verdict.low),
-        "high": _number(verdict.high),
-        "pairs": verdict.pairs,
-        "reason": verdict.reason,
+        **verdict_json(verdict),
         "arms": [_arm(name, [t for t in trials if t.candidate == name]) for name in arms],
         "metric": study.metric,
         "maximize": study.maximize,
@@ -94,10 +87,6 @@ def _arm(name: str, trials: Sequence[Trial]) -> dict[str, Any]:
         "energy_j": statistics.median(energy_j) if energy_j else None,
         "residency": {str(node): round(share, 4) for node, share in residency(trials).items()},
     }
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) and abs(value) < _EDGE else None
 
 
 def _plain(value: object) -> Any:

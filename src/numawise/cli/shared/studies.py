@@ -140,6 +140,7 @@ def begin_or_resume(
     from numawise.experiment.store import new_id
     from numawise.linux.settings import read_settings
     from numawise.observe import energy
+    from numawise.version import installed_version
 
     candidates, topology, budget = make()
     created = time.time()
@@ -157,7 +158,7 @@ def begin_or_resume(
         alpha=options.alpha,
         delta=options.delta,
         created=created,
-        numawise_version=_version(),
+        numawise_version=installed_version(),
         timeout_s=options.timeout,
         cold_files=tuple(str(Path(path).absolute()) for path in options.cold),
         settings={**read_settings(), "energy": energy.note()},
@@ -285,9 +286,3 @@ def _columns() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("numawise")
