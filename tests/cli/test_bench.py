@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alive import alive
 
 from numawise.experiment.store import Store
-from numawise.linux import procfs
 
 EINSUM_EXPERTS = '''
 """What people have: experts with np.einsum, timed by hand."""
@@ -208,13 +208,13 @@ def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(tmp_path: Path) ->
     argv, env = command(tmp_path, "bench", "--threads", "1", "--", "sh", "-c", f"sleep {marker}; true")
     process = subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
-    while not _alive(f"sleep\0{marker}") and time.monotonic() < deadline:
+    while not alive(f"sleep\0{marker}") and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "--resume" in said and "Traceback" not in said
-    assert not _alive(marker)
+    assert not alive(marker)
 
 
 def test_killed_again_and_again_it_goes_on_without_losing_or_doubling_a_trial(tmp_path: Path) -> None:
@@ -270,17 +270,6 @@ def _kept(home: Path) -> list[tuple[int, str]]:
     with Store.open(home / "runs.sqlite") as store:
         runs = store.list()
         return [(trial.number, trial.candidate) for trial in store.trials(runs[0].id)] if runs else []
-
-
-def _alive(marker: str) -> bool:
-    for pid in procfs.processes():
-        try:
-            line = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if marker.encode() in line and procfs.is_alive(pid):
-            return True
-    return False
 
 
 @pytest.mark.parametrize(

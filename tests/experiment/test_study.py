@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+from alive import alive
 
 from numawise.experiment.store import Store
-from numawise.linux import procfs
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two thread counts need two CPUs")
 
@@ -31,17 +31,6 @@ def command(home: Path, *words: str) -> tuple[list[str], dict[str, str]]:
 def numawise(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     argv, env = command(home, *words)
     return subprocess.run(argv, env=env, text=True, capture_output=True, timeout=120)
-
-
-def alive(marker: str) -> bool:
-    for pid in procfs.processes():
-        try:
-            line = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if marker.encode() in line and procfs.is_alive(pid):
-            return True
-    return False
 
 
 def test_tune_finds_what_is_faster_and_run_uses_it(tmp_path: Path) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gpu_trees import gpus, seen
 from trees import Tree, machine
 
-from numawise.machine.gpus.reader import read_gpus
-from numawise.machine.gpus.values import Gpus
 from numawise.machine.gpus.vendors import variables
-from numawise.machine.reader import read_tree
-from numawise.machine.root import open_root
 
 # In the order of KFD's nodes 2, 3, 4: against that of the addresses.
 ORDER = ("0000:c1:00.0", "0000:c6:00.0", "0001:29:00.0")
@@ -31,15 +28,6 @@ def box(unique: tuple[int, ...] = (0xA, 0xB, 0xC)) -> Tree:
             f"simd_count 440\nlocation_id {int(bus, 16) << 8}\ndomain {int(domain, 16)}\nunique_id {number}\n"
         )
     return tree
-
-
-def gpus(tree: Tree, folder: Path, **environment: str) -> Gpus:
-    root = open_root(tree.folder(folder))
-    return read_gpus(read_tree(root), root, environment)
-
-
-def seen(found: Gpus) -> list[str]:
-    return [gpu.address for gpu in found.visible]
 
 
 def test_in_the_drivers_order_by_uuid(tmp_path: Path) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from gpu_trees import gpus
 from trees import Tree, machine
 
 from numawise.errors import UsageError
-from numawise.machine.gpus.reader import read_gpus
-from numawise.machine.gpus.values import Gpu, Gpus
+from numawise.machine.gpus.values import Gpu
 from numawise.machine.gpus.vendors import variables
 from numawise.machine.gpus.vendors.ascend import numbers_in
-from numawise.machine.reader import read_tree
-from numawise.machine.root import open_root
 from numawise.placement.gpu import choose
 
 # As `npu-smi info` prints it for two cards of a server, and for a card of two chips.
@@ -48,11 +46,6 @@ def box(count: int, files: tuple[int, ...] = ()) -> Tree:
         tree.files[f"dev/davinci{number}"] = ""
     tree.files["dev/davinci_manager"] = ""
     return tree
-
-
-def gpus(tree: Tree, folder: Path, **environment: str) -> Gpus:
-    root = open_root(tree.folder(folder))
-    return read_gpus(read_tree(root), root, environment)
 
 
 def test_one_of_each_belong_together(tmp_path: Path) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gpu_trees import gpus
 from trees import Tree, machine
 
-from numawise.machine.gpus.reader import read_gpus
 from numawise.machine.gpus.values import Gpus
 from numawise.machine.gpus.vendors import variables
-from numawise.machine.reader import read_tree
-from numawise.machine.root import open_root
 
 
 def box() -> Tree:
@@ -22,11 +20,6 @@ def box() -> Tree:
     for tile in (0, 1):
         tree.files[f"sys/bus/pci/devices/0000:29:00.0/tile{tile}/gt0/freq0/max_freq"] = "1600\n"
     return tree
-
-
-def gpus(tree: Tree, folder: Path, **environment: str) -> Gpus:
-    root = open_root(tree.folder(folder))
-    return read_gpus(read_tree(root), root, environment)
 
 
 def masks(found: Gpus) -> list[tuple[str, str]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from gpu_trees import gpus, seen
 from trees import Tree, machine
 
 from numawise.errors import NotPermittedError, UsageError
 from numawise.machine.gpus.reader import read_gpus
-from numawise.machine.gpus.values import Gpu, Gpus
+from numawise.machine.gpus.values import Gpu
 from numawise.machine.gpus.vendors import variables
 from numawise.machine.gpus.vendors.nvidia import instance_of
 from numawise.machine.reader import read_tree
@@ -33,15 +34,6 @@ def box(*, driver: bool = True, minors: tuple[int, ...] = (3, 2, 1, 0), models: 
                 f"Device Minor: \t {minors[i]}\nGPU Excluded:\t No\n"
             )
     return tree
-
-
-def gpus(tree: Tree, folder: Path, **environment: str) -> Gpus:
-    root = open_root(tree.folder(folder))
-    return read_gpus(read_tree(root), root, environment)
-
-
-def seen(found: Gpus) -> list[str]:
-    return [gpu.address for gpu in found.visible]
 
 
 def test_in_pci_order_with_the_uuids_of_the_driver(tmp_path: Path) -> None:

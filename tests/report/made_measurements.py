@@ -280,3 +280,16 @@ def with_gaps(measurements: Measurements) -> Measurements:
         core_to_core=(),
         incomplete=(f"memory of {why}", "loaded latency: mbind refused (EPERM): run with CAP_SYS_NICE"),
     )
+
+
+TWO = measured("2x-xeon-8360y")
+MACHINES = {
+    "two": TWO,
+    "gpus": with_gpus(*TWO),
+    "five": measured("2x-epyc-9224-cxl"),
+    "eight": measured("2x-epyc-9224-cxl", nodes_per_socket=4),
+    "sixteen": measured("2x-epyc-9224-cxl", nodes_per_socket=8),
+    "single": measured("2x-skylake", sockets=1),
+    "one": measured("gh200"),
+    "gaps": (with_gaps(TWO[0]), TWO[1]),
+}

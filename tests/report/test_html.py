@@ -6,12 +6,12 @@ import os
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import made_up
 import msgspec
 import pytest
+from html_page import Page
 
 from numawise.errors import NumawiseError
 from numawise.experiment.records import Outcome, Study, Trial
@@ -24,39 +24,6 @@ STUDIES = {
     "unfinished": (*made_up.tuned()[:2], None),
     "begun": (made_up.tuned()[0], (), None),
 }
-
-
-class Page(HTMLParser):
-    """Collects what a browser would act on, and complains of tags left open."""
-
-    VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in self.VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] not in {"script", "style"}:
-            self.text += data
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import made_measurements
 import msgspec
 import pytest
+from html_page import Page
+from made_measurements import MACHINES, TWO
 
 from numawise.errors import NumawiseError
 from numawise.machine.topology import Topology
@@ -20,53 +21,9 @@ from numawise.measure.values import Measurements
 from numawise.report import measurements_html
 from numawise.report.heatmap import Cell, heat_map, strength
 
-TWO = made_measurements.measured("2x-xeon-8360y")
-MACHINES = {
-    "two": TWO,
-    "gpus": made_measurements.with_gpus(*TWO),
-    "five": made_measurements.measured("2x-epyc-9224-cxl"),
-    "eight": made_measurements.measured("2x-epyc-9224-cxl", nodes_per_socket=4),
-    "sixteen": made_measurements.measured("2x-epyc-9224-cxl", nodes_per_socket=8),
-    "single": made_measurements.measured("2x-skylake", sockets=1),
-    "one": made_measurements.measured("gh200"),
-    "gaps": (made_measurements.with_gaps(TWO[0]), TWO[1]),
-}
-VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
-
 
 def render(measurements: Measurements, topology: Topology) -> str:
     return measurements_html.render(measurements, topology, claims(measurements, topology))
-
-
-class Page(HTMLParser):
-    """What a browser would act on, what one would read, and what one would be told about drawings."""
-
-    def __init__(self, raw: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.text, self.labels = "", ""
-        self._open: list[str] = []
-        self.feed(raw)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_startendtag(tag, attrs)
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        self.labels += "".join(f"{value}\n" for name, value in attrs if name == "aria-label")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] not in {"script", "style"}:
-            self.text += data
 
 
 @pytest.mark.parametrize("name", MACHINES)

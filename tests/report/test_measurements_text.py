@@ -10,23 +10,12 @@ import re
 import made_measurements
 import msgspec
 import pytest
+from made_measurements import MACHINES, TWO
 
 from numawise.machine.topology import Topology
 from numawise.measure.claims import claims
 from numawise.measure.values import Measurements
 from numawise.report import measurements_text
-
-TWO = made_measurements.measured("2x-xeon-8360y")
-MACHINES = {
-    "two": TWO,
-    "gpus": made_measurements.with_gpus(*TWO),
-    "five": made_measurements.measured("2x-epyc-9224-cxl"),
-    "eight": made_measurements.measured("2x-epyc-9224-cxl", nodes_per_socket=4),
-    "sixteen": made_measurements.measured("2x-epyc-9224-cxl", nodes_per_socket=8),
-    "single": made_measurements.measured("2x-skylake", sockets=1),
-    "one": made_measurements.measured("gh200"),
-    "gaps": (made_measurements.with_gaps(TWO[0]), TWO[1]),
-}
 
 
 def text(measurements: Measurements, topology: Topology | None) -> str:
