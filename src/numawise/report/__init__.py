@@ -1,7 +1,7 @@
 """Renders what was found.
 
 - `words`: verdicts and placements in words, for terminal and page alike
-- `terminal`, `html` (with `templates/`), `csv`, `json_forms`: one file a form; `verdict_json`: what all JSON forms share
+- `terminal`, `html` (with `templates/`), `csv`, `json_forms`: one file a form; `verdict_json`: what JSON forms share
 - `energy`: joules beside the times, or why not
 - `estimates`, `charts`: what the charts show, and the charts as SVG
 - `classic_table`: tables by node in numastat's layout
